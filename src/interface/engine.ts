@@ -1,0 +1,162 @@
+import type { CompletionRequest } from '../key/completion-request.ts'
+import type { ModelId } from '../key/model-id.ts'
+import type { Startable } from '../std/lifecycle.ts'
+import type { AbortOptions } from '../std/signal.ts'
+import type { GenerationEvent } from './generation.ts'
+
+/**
+ * What runs models. Three implementations: `llama` (embedded llama.cpp), `upstream` (any OpenAI-compatible server)
+ * and `fake` (deterministic, for tests and the simulator). `engine.compliance.ts` is the contract in code.
+ *
+ * An engine is started before use; `models()` may change while it runs (an upstream loads and drops models).
+ * All failures are `OperationError`s of origin `engine` or `upstream`, or `client` where the request cannot be run.
+ */
+export interface Engine extends Startable {
+  readonly kind: 'llama' | 'upstream' | 'fake'
+  /** What it serves now. Cheap: no I/O. */
+  models(): readonly EngineModel[]
+  /** Requests running and waiting now. */
+  load(): EngineLoad
+}
+
+export interface EngineLoad {
+  readonly running: number
+  readonly waiting: number
+}
+
+/** One model as an engine serves it. */
+export interface EngineModel {
+  readonly id: ModelId
+  /** The name clients use, and other names that mean the same. */
+  readonly name: string
+  readonly aliases: readonly string[]
+  /** Most tokens of prompt and completion together; undefined where an upstream does not tell. */
+  readonly contextTokens: number | undefined
+  /** Whether `chat`, `text` and `embed` can be asked of it. */
+  readonly capabilities: ModelCapabilities
+  /**
+   * Model id + engine build + backend and hardware kind + flash attention + KV types, as one line. Equality is
+   * the precondition of sharing KV state and of tight audits. `upstream` where the engine cannot know.
+   */
+  readonly numericClass: string
+  /** Measured, exponentially weighted; undefined until measured. */
+  readonly speed: {
+    readonly prefillTokensPerSecond?: number
+    readonly decodeTokensPerSecond?: number
+  }
+  /** For people: where it comes from (`embedded`, an upstream's URL), size, quantisation. */
+  readonly details: {
+    readonly origin: string
+    readonly bytes?: number
+    readonly quantization?: string
+    readonly parameters?: string
+  }
+
+  /**
+   * Answers a request. The first event may take as long as the prompt needs.
+   *
+   * @throws context_length_exceeded with both numbers, when the prompt does not fit
+   * @throws engine_busy with `retryAfterMs`, when the queue is full
+   * @throws unsupported naming the field, for content or formats this model cannot take
+   */
+  generate(request: CompletionRequest, options: GenerateOptions): AsyncIterable<GenerationEvent>
+  /** Tokens of the prompt that `generate` would prefill. Undefined result where the engine cannot tell. */
+  countTokens(request: CompletionRequest, options: AbortOptions): Promise<number | undefined>
+  /** One vector per input, and the tokens they cost. @throws unsupported, where the model gives no embeddings */
+  embed(inputs: readonly EmbeddingInput[], options: EmbedOptions): Promise<Embeddings>
+  /** Token-level access, where the engine has it (embedded and fake engines). */
+  readonly tokens: TokenModel | undefined
+}
+
+export interface ModelCapabilities {
+  readonly chat: boolean
+  readonly text: boolean
+  readonly embeddings: boolean
+  /** Whether the template treats `developer` messages differently from `system` ones. */
+  readonly developerRole: boolean
+}
+
+export interface GenerateOptions extends AbortOptions {
+  /**
+   * 64-bit seed for the sampler where the client gave none: derived from the response key, so that an audit can
+   * replay the draw. Choice i of a request uses seed + i.
+   */
+  readonly seed: bigint
+}
+
+export type EmbeddingInput = string | readonly number[]
+export interface EmbedOptions extends AbortOptions {
+  readonly dimensions?: number
+}
+export interface Embeddings {
+  readonly vectors: readonly Float32Array[]
+  readonly promptTokens: number
+}
+
+/**
+ * Token-level access to a model: what prefix caching, audits and KV transfer are built on. Positions are 0-based
+ * from the start of the prompt; `tokenIds` are u32.
+ */
+export interface TokenModel {
+  readonly vocabularySize: number
+  /** Text to token ids; special tokens in the text are recognised only if `special`. */
+  tokenize(text: string, options: { readonly special: boolean }): readonly number[]
+  /** Token ids to text; bytes that are no UTF-8 become U+FFFD. */
+  detokenize(tokenIds: readonly number[]): string
+  /** Renders messages and tools through the model's chat template, up to where the answer begins. */
+  renderChat(request: CompletionRequest): string
+  /** The tokens that `generate` would prefill for this request. */
+  promptTokens(request: CompletionRequest): readonly number[]
+  /** Continues `tokenIds`: the token-level twin of `generate`. */
+  generateTokens(
+    tokenIds: readonly number[],
+    options: TokenGenerateOptions,
+  ): AsyncIterable<GeneratedToken>
+  /**
+   * Teacher-forced scoring: one prefill pass over `tokenIds`; entry i is what the model thought of
+   * tokenIds[from + i] given all before it. 0 < from <= tokenIds.length.
+   */
+  score(tokenIds: readonly number[], options: ScoreOptions): Promise<readonly TokenScore[]>
+  /** KV state transfer, where the model's memory can be cut at a token; otherwise why not. */
+  readonly state: StateAccess | { readonly unavailable: string }
+}
+
+export interface TokenGenerateOptions extends AbortOptions {
+  readonly sampling: CompletionRequest['sampling']
+  readonly seed: bigint
+  readonly maxTokens: number
+  readonly stopTokens?: readonly number[]
+  /** Alternatives to report per token; undefined: no log-probabilities. */
+  readonly topLogprobs?: number
+}
+
+export interface GeneratedToken {
+  readonly tokenId: number
+  readonly logprob?: number
+  readonly top?: readonly { readonly tokenId: number; readonly logprob: number }[]
+}
+
+export interface ScoreOptions extends AbortOptions {
+  readonly from: number
+  readonly topLogprobs: number
+}
+
+export interface TokenScore {
+  readonly tokenId: number
+  /** Natural log-probability of `tokenId` at temperature 1. */
+  readonly logprob: number
+  /** What greedy decoding would have chosen, and its log-probability. */
+  readonly best: { readonly tokenId: number; readonly logprob: number }
+  readonly top: readonly { readonly tokenId: number; readonly logprob: number }[]
+}
+
+/**
+ * KV state of leading tokens, in our own block form (DESIGN §6; the exchange format is spec/blocks.md of the KV
+ * prefix cache). Exporting tokens that are not resident is an error, not a prefill.
+ */
+export interface StateAccess {
+  /** Bytes of KV state per token. */
+  readonly bytesPerToken: number
+  /** Leading tokens of `tokenIds` whose state is resident, a whole number of blocks of `blockTokens`. */
+  residentTokens(tokenIds: readonly number[], blockTokens: number): number
+}

@@ -1,9 +1,13 @@
 /** Who caused a failure: decides the HTTP status, the penalty of a peer and the alert. */
 export type Origin = 'client' | 'self' | 'engine' | 'upstream' | 'store' | 'peer'
 
-/** Every code that can leave a part. Documented in docs/errors.md; a test asserts that both lists agree. */
+/**
+ * Every code that can leave a part. Documented in docs/errors.md; a test asserts that both lists
+ * agree.
+ */
 export type ErrorCode =
   | 'aborted'
+  | 'address_unavailable'
   | 'body_too_large'
   | 'cache_miss'
   | 'config_invalid'
@@ -46,7 +50,9 @@ export interface OperationErrorOptions {
   }
 }
 
-/** The world is wrong: something outside this process's control could not be done. Match on `code`. */
+/**
+ * The world is wrong: something outside this process's control could not be done. Match on `code`.
+ */
 export class OperationError extends Error {
   override readonly name = 'OperationError'
   readonly code: ErrorCode

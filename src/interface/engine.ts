@@ -1,3 +1,4 @@
+import type { OperationError } from '../errors.ts'
 import type { CompletionRequest } from '../key/completion-request.ts'
 import type { ModelId } from '../key/model-id.ts'
 import type { Startable } from '../std/lifecycle.ts'
@@ -5,11 +6,13 @@ import type { AbortOptions } from '../std/signal.ts'
 import type { GenerationEvent } from './generation.ts'
 
 /**
- * What runs models. Three implementations: `llama` (embedded llama.cpp), `upstream` (any OpenAI-compatible server)
- * and `fake` (deterministic, for tests and the simulator). `engine.compliance.ts` is the contract in code.
+ * What runs models. Three implementations: `llama` (embedded llama.cpp), `upstream` (any
+ * OpenAI-compatible server) and `fake` (deterministic, for tests and the simulator).
+ * `engine.compliance.ts` is the contract in code.
  *
- * An engine is started before use; `models()` may change while it runs (an upstream loads and drops models).
- * All failures are `OperationError`s of origin `engine` or `upstream`, or `client` where the request cannot be run.
+ * An engine is started before use; `models()` may change while it runs (an upstream loads and drops
+ * models). All failures are `OperationError`s of origin `engine` or `upstream`, or `client` where
+ * the request cannot be run.
  */
 export interface Engine extends Startable {
   readonly kind: 'llama' | 'upstream' | 'fake'
@@ -17,6 +20,8 @@ export interface Engine extends Startable {
   models(): readonly EngineModel[]
   /** Requests running and waiting now. */
   load(): EngineLoad
+  /** Why its models could not be listed (an upstream that is down); absent while all is well. */
+  readonly failure?: OperationError | undefined
 }
 
 export interface EngineLoad {
@@ -35,8 +40,9 @@ export interface EngineModel {
   /** Whether `chat`, `text` and `embed` can be asked of it. */
   readonly capabilities: ModelCapabilities
   /**
-   * Model id + engine build + backend and hardware kind + flash attention + KV types, as one line. Equality is
-   * the precondition of sharing KV state and of tight audits. `upstream` where the engine cannot know.
+   * Model id + engine build + backend and hardware kind + flash attention + KV types, as one line.
+   * Equality is the precondition of sharing KV state and of tight audits. `upstream` where the
+   * engine cannot know.
    */
   readonly numericClass: string
   /** Measured, exponentially weighted; undefined until measured. */
@@ -60,9 +66,15 @@ export interface EngineModel {
    * @throws unsupported naming the field, for content or formats this model cannot take
    */
   generate(request: CompletionRequest, options: GenerateOptions): AsyncIterable<GenerationEvent>
-  /** Tokens of the prompt that `generate` would prefill. Undefined result where the engine cannot tell. */
+  /**
+   * Tokens of the prompt that `generate` would prefill. Undefined result where the engine cannot
+   * tell.
+   */
   countTokens(request: CompletionRequest, options: AbortOptions): Promise<number | undefined>
-  /** One vector per input, and the tokens they cost. @throws unsupported, where the model gives no embeddings */
+  /**
+   * One vector per input, and the tokens they cost. @throws unsupported, where the model gives no
+   * embeddings
+   */
   embed(inputs: readonly EmbeddingInput[], options: EmbedOptions): Promise<Embeddings>
   /** Token-level access, where the engine has it (embedded and fake engines). */
   readonly tokens: TokenModel | undefined
@@ -78,8 +90,8 @@ export interface ModelCapabilities {
 
 export interface GenerateOptions extends AbortOptions {
   /**
-   * 64-bit seed for the sampler where the client gave none: derived from the response key, so that an audit can
-   * replay the draw. Choice i of a request uses seed + i.
+   * 64-bit seed for the sampler where the client gave none: derived from the response key, so that
+   * an audit can replay the draw. Choice i of a request uses seed + i.
    */
   readonly seed: bigint
 }
@@ -94,8 +106,8 @@ export interface Embeddings {
 }
 
 /**
- * Token-level access to a model: what prefix caching, audits and KV transfer are built on. Positions are 0-based
- * from the start of the prompt; `tokenIds` are u32.
+ * Token-level access to a model: what prefix caching, audits and KV transfer are built on.
+ * Positions are 0-based from the start of the prompt; `tokenIds` are u32.
  */
 export interface TokenModel {
   readonly vocabularySize: number
@@ -103,7 +115,9 @@ export interface TokenModel {
   tokenize(text: string, options: { readonly special: boolean }): readonly number[]
   /** Token ids to text; bytes that are no UTF-8 become U+FFFD. */
   detokenize(tokenIds: readonly number[]): string
-  /** Renders messages and tools through the model's chat template, up to where the answer begins. */
+  /**
+   * Renders messages and tools through the model's chat template, up to where the answer begins.
+   */
   renderChat(request: CompletionRequest): string
   /** The tokens that `generate` would prefill for this request. */
   promptTokens(request: CompletionRequest): readonly number[]
@@ -151,12 +165,16 @@ export interface TokenScore {
 }
 
 /**
- * KV state of leading tokens, in our own block form (DESIGN §6; the exchange format is spec/blocks.md of the KV
- * prefix cache). Exporting tokens that are not resident is an error, not a prefill.
+ * KV state of leading tokens, in our own block form (DESIGN §6; the exchange format is
+ * spec/blocks.md of the KV prefix cache). Exporting tokens that are not resident is an error, not a
+ * prefill.
  */
 export interface StateAccess {
   /** Bytes of KV state per token. */
   readonly bytesPerToken: number
-  /** Leading tokens of `tokenIds` whose state is resident, a whole number of blocks of `blockTokens`. */
+  /**
+   * Leading tokens of `tokenIds` whose state is resident, a whole number of blocks of
+   * `blockTokens`.
+   */
   residentTokens(tokenIds: readonly number[], blockTokens: number): number
 }

@@ -7,8 +7,8 @@ import type { ModelId } from '../key/model-id.ts'
  *     stream  = start delta* finish*(one per choice) usage
  *     delta   = text | tool-call | tool-arguments
  *
- * Events of different choices may interleave; each choice's own events are in order. A stream that ends without
- * `usage` was cut off: it is an error for the client and is never stored.
+ * Events of different choices may interleave; each choice's own events are in order. A stream that
+ * ends without `usage` was cut off: it is an error for the client and is never stored.
  */
 export type GenerationEvent =
   | StartEvent

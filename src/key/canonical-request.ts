@@ -1,6 +1,6 @@
 import canonicalize from 'canonicalize'
 import { requestInvalid } from '../errors.ts'
-import type { Json, JsonObject } from '../std/json.ts'
+import { isJsonObject, type Json, type JsonObject } from '../std/json.ts'
 import type {
   CompletionRequest,
   ContentPart,
@@ -13,9 +13,9 @@ import type {
 import type { ModelId } from './model-id.ts'
 
 /**
- * The one form of all requests that mean the same (spec/keys.md §2): what the response key is a hash of. Which
- * fields count is written here and nowhere else. `maxTokens` does not count: it is a condition that an entry
- * must meet (docs/decisions/0002).
+ * The one form of all requests that mean the same (spec/keys.md §2): what the response key is a
+ * hash of. Which fields count is written here and nowhere else. `maxTokens` does not count: it is a
+ * condition that an entry must meet (docs/decisions/0002).
  */
 export interface CanonicalRequest {
   /** As JSON, for people (`cache explain`) and field digests. */
@@ -26,7 +26,10 @@ export interface CanonicalRequest {
 
 export interface CanonicalOptions {
   readonly modelId: ModelId
-  /** Whether the model's template treats `developer` messages differently; if not they hash as `system`. */
+  /**
+   * Whether the model's template treats `developer` messages differently; if not they hash as
+   * `system`.
+   */
   readonly developerRole: boolean
   /** Which draw of a sampled answer is asked for, from 0. */
   readonly sample: number
@@ -71,8 +74,8 @@ function canonicalFields(request: CompletionRequest, options: CanonicalOptions):
 
 function canonicalMessages(messages: readonly Message[], developerRole: boolean): Json {
   const callOrdinals = new Map<string, string>()
-  // Call ids only link a result to its call, and clients and servers draw them at random: numbered by first
-  // appearance, a replayed conversation keeps its key.
+  // Call ids only link a result to its call, and clients and servers draw them at random: numbered
+  // by first appearance, a replayed conversation keeps its key.
   const ordinal = (id: string): string => {
     const known = callOrdinals.get(id) ?? String(callOrdinals.size)
     callOrdinals.set(id, known)
@@ -88,12 +91,28 @@ function canonicalMessages(messages: readonly Message[], developerRole: boolean)
           tool_calls: message.toolCalls.map(call => ({
             id: ordinal(call.id),
             name: call.name,
-            arguments: call.arguments,
+            arguments: canonicalArguments(call.arguments),
           })),
         }),
     ...(message.toolCallId === undefined ? {} : { tool_call_id: ordinal(message.toolCallId) }),
     ...(message.reasoning === undefined ? {} : { reasoning: message.reasoning }),
   }))
+}
+
+/**
+ * A call's arguments as RFC 8785 text where they are one JSON object: some APIs carry the model's
+ * own text, others the parsed object, and both mean the same call.
+ */
+function canonicalArguments(text: string): string {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (!isJsonObject(value)) return text
+    assertExact(value, 'arguments')
+    return encodeJson(value)
+  } catch {
+    // No JSON, or not exact: then the text itself is what was called with.
+    return text
+  }
 }
 
 function canonicalContent(content: readonly ContentPart[]): Json {

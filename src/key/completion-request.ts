@@ -1,8 +1,8 @@
 import type { Json, JsonObject } from '../std/json.ts'
 
 /**
- * What a client asks for, whatever API it came through. The server's parsers make it; the canonical form, the
- * engines and the cache read it. Absent optional fields mean "the client did not say".
+ * What a client asks for, whatever API it came through. The server's parsers make it; the canonical
+ * form, the engines and the cache read it. Absent optional fields mean "the client did not say".
  */
 export interface CompletionRequest {
   /** `chat` is rendered through the model's template; `text` is continued as it stands. */
@@ -23,14 +23,19 @@ export interface CompletionRequest {
   readonly stop: readonly string[]
   /** Most tokens to generate. Absent: until the model ends or its context is full. */
   readonly maxTokens?: number
-  /** Log-probabilities of the chosen token and of so many alternatives (0: of the chosen one only). */
+  /**
+   * Log-probabilities of the chosen token and of so many alternatives (0: of the chosen one only).
+   */
   readonly topLogprobs?: number
   /** Answers to generate (`n`). */
   readonly choiceCount: number
   readonly reasoning: ReasoningSettings
   /** Arguments for the chat template (`chat_template_kwargs`). */
   readonly templateArgs: JsonObject
-  /** Fields that we do not know, by API. They are part of the key; `chat` and `text` ones reach the upstream. */
+  /**
+   * Fields that we do not know, by API. They are part of the key; `chat` and `text` ones reach the
+   * upstream.
+   */
   readonly unknown: UnknownFields
 }
 
@@ -57,7 +62,10 @@ export type ContentPart =
   | { readonly type: 'text'; readonly text: string }
   /** `url` may be a data: URL. */
   | { readonly type: 'image'; readonly url: string; readonly detail?: string }
-  /** Audio, files, documents …: kept as the client sent it, passed to upstreams, refused by the embedded engine. */
+  /**
+   * Audio, files, documents …: kept as the client sent it, passed to upstreams, refused by the
+   * embedded engine.
+   */
   | { readonly type: 'other'; readonly value: JsonObject }
 
 export interface ToolCall {
@@ -76,7 +84,9 @@ export type Tool =
       readonly parameters?: JsonObject
       readonly strict?: boolean
     }
-  /** Tools a vendor runs itself (web search …): kept in the key and passed on, never rendered here. */
+  /**
+   * Tools a vendor runs itself (web search …): kept in the key and passed on, never rendered here.
+   */
   | { readonly type: 'other'; readonly value: JsonObject }
 
 export type ToolChoice =

@@ -1,8 +1,9 @@
 import type { Brand } from '../std/brand.ts'
 
 /**
- * What a model *is*, whatever it is called: `sha256:<64 hex digits>` of the GGUF file (weights, tokenizer and
- * template in one), or `name:<upstream model name>` where an upstream tells no digest.
+ * What a model *is*, whatever it is called: `sha256:<64 hex digits>` of the GGUF file (weights,
+ * tokenizer and template in one), or `name:<upstream model name>` where an upstream tells no
+ * digest.
  */
 export type ModelId = Brand<string, 'ModelId'>
 
@@ -14,7 +15,10 @@ export function modelIdFromDigest(hexDigest: string): ModelId {
   return id as ModelId
 }
 
-/** Two upstreams may call different weights by one name: such an id means something only inside this node. */
+/**
+ * Two upstreams may call different weights by one name: such an id means something only inside this
+ * node.
+ */
 export function modelIdFromName(name: string): ModelId {
   if (name.length === 0) throw new TypeError('A model name cannot be empty')
   return `name:${name}` as ModelId

@@ -1,12 +1,18 @@
-import { createHash, createHmac } from 'node:crypto'
+import { createHash, createHmac, createSecretKey } from 'node:crypto'
 import type { Brand } from '../std/brand.ts'
 import type { JsonObject } from '../std/json.ts'
 import { type CanonicalRequest, encodeJson } from './canonical-request.ts'
 import type { Scope } from './scope.ts'
 
-/** SHA-256 that names an answer: 64 hex digits. Whoever knows it can open the record; it stays on this node. */
+/**
+ * SHA-256 that names an answer: 64 hex digits. Whoever knows it can open the record; it stays on
+ * this node.
+ */
 export type ResponseKey = Brand<string, 'ResponseKey'>
-/** SHA-256 over the response key: 64 hex digits. The only form that leaves the node, and the store's key. */
+/**
+ * SHA-256 over the response key: 64 hex digits. The only form that leaves the node, and the store's
+ * key.
+ */
 export type LookupKey = Brand<string, 'LookupKey'>
 
 const hexForm = /^[0-9a-f]{64}$/
@@ -15,6 +21,18 @@ const hexForm = /^[0-9a-f]{64}$/
 export function responseKey(scope: Scope, canonical: CanonicalRequest): ResponseKey {
   const hash = createHash('sha256').update('hyperspace/response/1').update(scope.salt)
   return hash.update(canonical.bytes).digest('hex') as ResponseKey
+}
+
+/**
+ * The key of an answer that was cut at a limit of `maxTokens` (0: at the end of the context):
+ * SHA-256("hyperspace/limited/1" ‖ key ‖ u32-LE limit). Complete answers live under the response
+ * key itself and serve every limit that they fit into (docs/decisions/0002).
+ */
+export function limitedKey(key: ResponseKey, maxTokens: number): ResponseKey {
+  const limit = Buffer.alloc(4)
+  limit.writeUInt32LE(Math.min(maxTokens, 0xffff_ffff))
+  const hash = createHash('sha256').update('hyperspace/limited/1').update(Buffer.from(key, 'hex'))
+  return hash.update(limit).digest('hex') as ResponseKey
 }
 
 /** SHA-256("hyperspace/lookup/1" ‖ key), spec/keys.md §4. */
@@ -44,16 +62,16 @@ export function parseLookupKey(text: string): LookupKey | undefined {
 const fieldsMax = 128
 
 /**
- * Digests of a canonical request's fields, messages and tools one by one, as HMAC-SHA-256 under the node's secret cut
- * to 16 hex digits: they name what differs between two requests and reveal no text to whoever lacks the secret.
+ * Digests of a canonical request's fields, messages and tools one by one, as HMAC-SHA-256 under the
+ * node's secret cut to 16 hex digits: they name what differs between two requests and reveal no
+ * text to whoever lacks the secret.
  */
 export function fieldDigests(fields: JsonObject, secret: Uint8Array): { [field: string]: string } {
   const digests: { [field: string]: string } = {}
+  // Made once: node:crypto takes five times as long to hash under raw bytes.
+  const key = createSecretKey(secret)
   const add = (name: string, value: JsonObject[string]): void => {
-    digests[name] = createHmac('sha256', secret)
-      .update(encodeJson(value))
-      .digest('hex')
-      .slice(0, 16)
+    digests[name] = createHmac('sha256', key).update(encodeJson(value)).digest('hex').slice(0, 16)
   }
   for (const [name, value] of Object.entries(fields)) {
     if (!Array.isArray(value)) {

@@ -13,8 +13,9 @@ export interface Scope {
 export const nodeSecretBytes = 32
 
 /**
- * The `local` scope of one API key: HMAC-SHA-256(node secret, "hyperspace/scope/local/1" ‖ API key). Two tenants of
- * one node never hit each other's entries; without API keys there is one scope.
+ * The `local` scope of one API key: HMAC-SHA-256(node secret, "hyperspace/scope/local/1" ‖ API
+ * key). Two tenants of one node never hit each other's entries; without API keys there is one
+ * scope.
  */
 export function localScope(nodeSecret: Uint8Array, apiKey: string | undefined): Scope {
   const salt = createHmac('sha256', nodeSecret)

@@ -5,9 +5,10 @@ import type { CompletionRequest } from '../key/completion-request.ts'
 import type { JsonObject } from '../std/json.ts'
 
 /**
- * One client API, as pure functions between its bytes and our neutral request, events and completion. Live streams,
- * followers and replays of stored answers all go through the same encoders: that is why a hit keeps tool calls,
- * reasoning, log-probabilities and usage, whoever asked first and in which form.
+ * One client API, as pure functions between its bytes and our neutral request, events and
+ * completion. Live streams, followers and replays of stored answers all go through the same
+ * encoders: that is why a hit keeps tool calls, reasoning, log-probabilities and usage, whoever
+ * asked first and in which form.
  */
 export interface WireFormat {
   readonly api: ApiName
@@ -25,21 +26,31 @@ export interface ParsedRequest {
   readonly request: CompletionRequest
   readonly stream: boolean
   /**
-   * Everything else in the body that changes the reply's bytes without being part of the key (`include_usage`, `echo`
-   * …): two requests with equal key, model name, stream flag and variant get equal bytes.
+   * Everything else in the body that changes the reply's bytes without being part of the key
+   * (`include_usage`, `echo` …): two requests with equal key, model name, stream flag and variant
+   * get equal bytes.
    */
   readonly variant: string
-  /** What the client should know, sent as `x-hyperspace-warning`: for example tools that cannot be run here. */
+  /**
+   * What the client should know, sent as `x-hyperspace-warning`: for example tools that cannot be
+   * run here.
+   */
   readonly warnings: readonly string[]
 }
 
 export interface ReplyContext {
-  /** 24 hex digits: of the response key where there is one, so that a replay has the id of the original. */
+  /**
+   * 24 hex digits: of the response key where there is one, so that a replay has the id of the
+   * original.
+   */
   readonly id: string
   /** Seconds since 1970 at which the answer was (or is being) computed. */
   readonly created: number
   readonly parsed: ParsedRequest
-  /** Whether the answer comes from the response cache: then all prompt tokens are reported as cached. */
+  /**
+   * Whether the answer comes from the response cache: then all prompt tokens are reported as
+   * cached.
+   */
   readonly isHit: boolean
 }
 
@@ -52,7 +63,9 @@ export interface StreamEncoder {
   end(): string
   /** What tells the client that the stream broke off, in the API's own way. */
   fail(error: OperationError, requestId: string): string
-  /** A comment or ping that keeps proxies from cutting an idle stream; empty where the API has none. */
+  /**
+   * A comment or ping that keeps proxies from cutting an idle stream; empty where the API has none.
+   */
   keepAlive(): string
 }
 

@@ -1,6 +1,6 @@
 /**
- * Time comes in through this interface, so that the simulator can run the same code on virtual time.
- * The only file that reads the system's clock or sets its timers.
+ * Time comes in through this interface, so that the simulator can run the same code on virtual
+ * time. The only file that reads the system's clock or sets its timers.
  */
 export interface Clock {
   /** Wall clock in milliseconds since 1970. May jump when the system's clock is set. */

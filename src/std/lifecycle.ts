@@ -7,7 +7,10 @@ export interface Startable {
   stop(): Promise<void>
 }
 
-/** Starts parts in order. When one fails, those before it are stopped in reverse and its error is thrown. */
+/**
+ * Starts parts in order. When one fails, those before it are stopped in reverse and its error is
+ * thrown.
+ */
 export async function startAll(parts: readonly Startable[], options: AbortOptions): Promise<void> {
   const started: Startable[] = []
   for (const part of parts) {

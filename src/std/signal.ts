@@ -14,8 +14,8 @@ export interface LinkedSignal {
 /**
  * A signal that fires when any parent does, or after `timeoutMs`.
  *
- * `AbortSignal.any` on a process-long signal retains its children (nodejs/node#54614), so this one is
- * unregistered by hand in a `finally`.
+ * `AbortSignal.any` on a process-long signal retains its children (nodejs/node#54614), so this one
+ * is unregistered by hand in a `finally`.
  */
 export function linkSignal(
   clock: Clock,
@@ -49,4 +49,23 @@ export function linkSignal(
 /** Whether an error is the abort of a signal, whatever its reason was. */
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError')
+}
+
+/**
+ * Whether a promise settles (either way) within `ms`. Never rejects; the promise stays the caller's
+ * to await.
+ */
+export function settlesWithin(
+  clock: Clock,
+  promise: Promise<unknown>,
+  ms: number,
+): Promise<boolean> {
+  return new Promise(resolve => {
+    const cancel = clock.after(ms, () => resolve(false))
+    const settle = (): void => {
+      cancel()
+      resolve(true)
+    }
+    promise.then(settle, settle)
+  })
 }

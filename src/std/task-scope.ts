@@ -1,6 +1,6 @@
 /**
- * Owner of background work: no promise runs without one. `close` aborts the running tasks and, when it
- * returns, none of them is alive.
+ * Owner of background work: no promise runs without one. `close` aborts the running tasks and, when
+ * it returns, none of them is alive.
  */
 export class TaskScope {
   readonly #controller = new AbortController()

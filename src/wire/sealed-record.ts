@@ -5,10 +5,12 @@ import type { ResponseKey } from '../key/response-key.ts'
 import { answerBytesMax } from '../limits.ts'
 
 /**
- * A sealed record: zstd, then AES-256-GCM under HKDF-SHA-256(response key). Whoever holds it without knowing the
- * request learns its size and nothing else. Format (spec/keys.md §5):
+ * A sealed record: zstd, then AES-256-GCM under HKDF-SHA-256(response key). Whoever holds it
+ * without knowing the request learns its size and nothing else. Format (spec/keys.md §5):
  *
- *     u8 version = 1 ‖ 12 bytes nonce ‖ ciphertext ‖ 16 bytes tag        (version is authenticated too)
+ *     u8 version = 1 ‖ 12 bytes nonce ‖ ciphertext ‖ 16 bytes tag
+ *
+ * The version is authenticated too.
  */
 const version = 1
 const nonceBytes = 12

@@ -1,0 +1,226 @@
+import { OperationError } from '../errors.ts'
+import type { EngineModel } from '../interface/engine.ts'
+import type { Metrics, Source } from '../interface/metrics.ts'
+import type { Tier } from '../interface/store.ts'
+import { type CanonicalRequest, canonicalRequest } from '../key/canonical-request.ts'
+import type { CompletionRequest } from '../key/completion-request.ts'
+import { fieldDigests, type ResponseKey, responseKey, seedOf } from '../key/response-key.ts'
+import type { Scope } from '../key/scope.ts'
+import type { Clock } from '../std/clock.ts'
+import { CompletionCollector } from './collect.ts'
+import type { FlightPlan, Flights, Follower } from './flights.ts'
+import type { ModelTable, ServedModel } from './model-table.ts'
+import type { Entry, ResponseCache } from './response-cache.ts'
+
+export interface ServeComponents {
+  readonly models: ModelTable
+  readonly cache: ResponseCache
+  readonly flights: Flights
+  readonly clock: Clock
+  readonly metrics: Metrics
+}
+
+export interface ServeOptions {
+  /** Salts the digests by which `cache explain` compares requests. */
+  readonly nodeSecret: Uint8Array
+  /**
+   * What to do with answers that are drawn at random: real clients send no temperature, so the
+   * default is to cache.
+   */
+  readonly sampled: 'cache' | 'skip'
+}
+
+export interface ServeRequest {
+  readonly request: CompletionRequest
+  readonly scope: Scope
+  readonly sample: number
+  readonly control: CacheControl
+}
+
+/**
+ * What `Cache-Control` of the request asks for (RFC 9111 §5.2.1, as far as it makes sense here).
+ */
+export interface CacheControl {
+  readonly noStore: boolean
+  readonly noCache: boolean
+  readonly onlyIfCached: boolean
+  readonly maxAgeSeconds?: number
+}
+
+export type Served =
+  | {
+      readonly outcome: 'hit'
+      readonly source: Tier
+      readonly key: ResponseKey
+      readonly entry: Entry
+      readonly phases: readonly Phase[]
+    }
+  | {
+      readonly outcome: 'miss' | 'collapsed' | 'bypass'
+      readonly source: Source
+      readonly key: ResponseKey
+      /** Why it was no hit, for people. */
+      readonly reason: string
+      /** Whether the answer will be kept, as far as one can tell before it exists. */
+      readonly stores: boolean
+      readonly model: EngineModel
+      readonly follower: Follower
+      readonly phases: readonly Phase[]
+    }
+
+/** One step of a request, for `server-timing`. */
+export interface Phase {
+  readonly name: 'canonicalise' | 'lookup'
+  readonly ms: number
+}
+
+/**
+ * The request, on one page (DESIGN §3): canonicalise → look up → join a flight → generate → fill.
+ *
+ * @throws model_not_found, request_invalid, cache_miss (only-if-cached), engine_busy. Whatever the
+ * engine throws comes
+ *   out of the follower's events.
+ */
+export function serveRequest(
+  parts: ServeComponents,
+  ask: ServeRequest,
+  options: ServeOptions,
+): Served {
+  const { cache, flights, clock, metrics } = parts
+  const startMs = clock.monotonicMs()
+
+  // 1. Canonicalise: one key for all requests that mean the same.
+  const served = parts.models.resolve(ask.request.model)
+  const canonical = canonicalRequest(ask.request, {
+    modelId: served.model.id,
+    developerRole: served.model.capabilities.developerRole,
+    sample: ask.sample,
+  })
+  const key = responseKey(ask.scope, canonical)
+  const { maxTokens } = ask.request
+  const keyedMs = clock.monotonicMs()
+  const phases = [{ name: 'canonicalise', ms: keyedMs - startMs } as const]
+
+  const bypass = bypassReason(ask, options)
+  if (bypass !== undefined) {
+    metrics.lookupFinished('bypass', 0)
+    const follower = flights.startAlone(planGeneration(parts, { served, ask, key }))
+    return {
+      ...missOf(served, key, follower, phases),
+      outcome: 'bypass',
+      reason: bypass,
+      stores: false,
+    }
+  }
+
+  // 2. Look up: memory → disk.
+  const { maxAgeSeconds } = ask.control
+  const lookup = ask.control.noCache
+    ? ({ outcome: 'miss', reason: 'the client asked for a fresh answer (no-cache)' } as const)
+    : cache.find(key, { maxTokens, ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }) })
+  const lookupMs = clock.monotonicMs() - keyedMs
+  const timed = [...phases, { name: 'lookup', ms: lookupMs } as const]
+  metrics.lookupFinished(lookup.outcome, lookupMs / 1_000)
+  if (lookup.outcome === 'hit') {
+    const { tier, entry } = lookup
+    return { outcome: 'hit', source: tier, key: lookup.key, entry, phases: timed }
+  }
+  if (ask.control.onlyIfCached) throw onlyCached(lookup.reason)
+
+  // 3. Single flight: whoever asks the same while it is being answered attaches to the same stream.
+  const flightId = `${key}/${maxTokens ?? ''}`
+  const joined = flights.join(flightId)
+  if (joined !== undefined) {
+    metrics.flightJoined()
+    const reason = 'the same request is being answered now'
+    return { ...missOf(served, key, joined, timed), outcome: 'collapsed', reason, stores: true }
+  }
+
+  // 4. Generate, streaming to every follower, and fill.
+  const fill = { canonical, nodeSecret: options.nodeSecret }
+  const plan = planGeneration(parts, { served, ask, key, fill })
+  const follower = flights.start(flightId, plan)
+  return {
+    ...missOf(served, key, follower, timed),
+    outcome: 'miss',
+    reason: lookup.reason,
+    stores: true,
+  }
+}
+
+function missOf(
+  { engine, model }: ServedModel,
+  key: ResponseKey,
+  follower: Follower,
+  phases: readonly Phase[],
+): Pick<
+  Extract<Served, { follower: Follower }>,
+  'source' | 'key' | 'model' | 'follower' | 'phases'
+> {
+  const source = engine.kind === 'upstream' ? 'upstream' : 'engine'
+  return { source, key, model, follower, phases }
+}
+
+function bypassReason(ask: ServeRequest, options: ServeOptions): string | undefined {
+  if (ask.control.noStore) return 'the client asked not to store (no-store)'
+  if (options.sampled === 'skip' && ask.request.sampling.temperature !== 0) {
+    return 'sampled answers are not cached here (--sampled skip)'
+  }
+  return undefined
+}
+
+interface Generation {
+  readonly served: ServedModel
+  readonly ask: ServeRequest
+  readonly key: ResponseKey
+  /** Absent: the answer is not to be kept. */
+  readonly fill?: { readonly canonical: CanonicalRequest; readonly nodeSecret: Uint8Array }
+}
+
+function planGeneration(
+  { clock, cache, metrics }: ServeComponents,
+  { served, ask, key, fill }: Generation,
+): FlightPlan {
+  const { model } = served
+  const collector = new CompletionCollector()
+  const startMs = clock.monotonicMs()
+  let lastTokenMs: number | undefined
+  const created = Math.floor(clock.now() / 1_000)
+  return {
+    created,
+    run: signal => model.generate(ask.request, { signal, seed: seedOf(key) }),
+    onEvent: event => {
+      collector.add(event)
+      if (event.type !== 'text' && event.type !== 'tool-arguments') return
+      const nowMs = clock.monotonicMs()
+      if (lastTokenMs === undefined) metrics.firstToken((nowMs - startMs) / 1_000)
+      else metrics.outputToken((nowMs - lastTokenMs) / 1_000)
+      lastTokenMs = nowMs
+    },
+    onComplete: () => {
+      const completion = collector.result(model.id, created)
+      if (completion === undefined) throw cutOff()
+      if (fill === undefined) return
+      if (completion.choices.some(choice => choice.finish === 'content_filter')) return
+      cache.fill(key, {
+        completion,
+        maxTokens: ask.request.maxTokens,
+        costSeconds: (clock.monotonicMs() - startMs) / 1_000,
+        fieldDigests: fieldDigests(fill.canonical.fields, fill.nodeSecret),
+      })
+    },
+  }
+}
+
+function onlyCached(reason: string): OperationError {
+  return new OperationError('cache_miss', `Not in the cache (only-if-cached): ${reason}`, {
+    origin: 'client',
+  })
+}
+
+function cutOff(): OperationError {
+  return new OperationError('engine_failed', 'The engine ended before the answer was complete', {
+    origin: 'engine',
+    retryable: true,
+  })
+}

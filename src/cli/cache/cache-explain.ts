@@ -1,0 +1,85 @@
+import { readFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
+import type { NearEntry } from '../../cache/inspect-cache.ts'
+import { OperationError } from '../../errors.ts'
+import { completionFormats } from '../../server/endpoints.ts'
+import { parseJsonBody } from '../../server/read-body.ts'
+import type { WireFormat } from '../../server/wire-format.ts'
+import { type CommandContext, isSwitchedOn, textOption, writeJson } from '../command.ts'
+import { type ExitCode, exitCodes, UsageError } from '../exit-code.ts'
+import { printable } from '../format.ts'
+import { type Explained, explainBody } from './explain-body.ts'
+
+/**
+ * Says what a request body means to the cache, and how it differs from what is stored. Needs no
+ * running node.
+ */
+export async function cacheExplain(context: CommandContext): Promise<ExitCode> {
+  const endpoint = textOption(context, 'endpoint') ?? '/v1/chat/completions'
+  const format = formatOf(endpoint)
+  const body = parseJsonBody(await readInput(context))
+  const explained = await explainBody(context, { endpoint, format, body })
+  if (isSwitchedOn(context, 'json')) writeJson(context, jsonOf(explained))
+  else context.terminal.write(textOf(explained))
+  return exitCodes.ok
+}
+
+/** @throws UsageError naming the endpoints there are */
+function formatOf(endpoint: string): WireFormat {
+  const path = endpoint.startsWith('/') ? endpoint : `/${endpoint}`
+  const format = completionFormats.get(path) ?? completionFormats.get(`/v1${path}`)
+  if (format !== undefined) return format
+  const known = [...completionFormats.keys()].join(', ')
+  throw new UsageError(`--endpoint must be one of ${known}, not '${endpoint}'`)
+}
+
+async function readInput({ args, terminal }: CommandContext): Promise<Uint8Array> {
+  const [file = '-'] = args
+  if (file === '-') return await buffer(terminal.stdin)
+  try {
+    return await readFile(file)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new OperationError('not_found', `Cannot read ${file}: ${why}`, {
+      origin: 'client',
+      cause: error,
+    })
+  }
+}
+
+function jsonOf({ model, ...explained }: Explained): unknown {
+  return { ...explained, modelId: model.id, modelKnownFrom: model.knownFrom }
+}
+
+function textOf(explained: Explained): string {
+  const { model, isSecretKnown, leftOut, warnings, nearest, isStored } = explained
+  const key = isSecretKnown ? explained.key : `${explained.key} (see below)`
+  const sections = [
+    section('Canonical request', JSON.stringify(explained.canonical, null, 2)),
+    section('Key', `${key}\nlook-up key ${explained.lookupKey}`),
+    section('Model', `${model.id}\nknown from ${model.knownFrom}`),
+    section(
+      'Left out of the key',
+      leftOut.length === 0 ? 'nothing' : leftOut.map(printable).join('\n'),
+    ),
+    ...(warnings.length === 0 ? [] : [section('Warnings', warnings.map(printable).join('\n'))]),
+    section('Stored', storedText(isStored, nearest)),
+  ]
+  const note = isSecretKnown ? '' : '\nno data folder: key computed with an all-zero secret\n'
+  return `${sections.join('\n')}${note}`
+}
+
+function section(title: string, text: string): string {
+  return `${title}\n${text.replaceAll(/^/gm, '  ')}\n`
+}
+
+function storedText(isStored: boolean, nearest: readonly NearEntry[]): string {
+  if (isStored) return 'yes: the next such request is a hit'
+  if (nearest.length === 0) return 'no, and nothing else is'
+  const lines = nearest.map(({ lookupKey, createdAt, differs }) => {
+    const fields =
+      differs.length === 0 ? 'nothing but the scope' : differs.map(printable).join(', ')
+    return `${lookupKey.slice(0, 16)} of ${createdAt} differs in ${fields}`
+  })
+  return ['no. The nearest stored requests:', ...lines].join('\n')
+}

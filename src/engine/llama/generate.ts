@@ -1,0 +1,152 @@
+import type { LlamaGrammar } from 'node-llama-cpp'
+import { OperationError } from '../../errors.ts'
+import type { GenerateOptions } from '../../interface/engine.ts'
+import type { GenerationEvent } from '../../interface/generation.ts'
+import type { CompletionRequest } from '../../key/completion-request.ts'
+import {
+  assertFits,
+  assertTokenIds,
+  callSignal,
+  type LoadedModel,
+  prefill,
+} from './loaded-model.ts'
+import type { Prompt } from './prompt.ts'
+import { Decoder } from './sequence/decoder.ts'
+import { planResume } from './sequence/plan-resume.ts'
+import type { ResidentSequence } from './sequence/resident-sequence.ts'
+import type { Lease } from './sequence/sequence-pool.ts'
+import { AnswerEvents } from './text/answer-events.ts'
+import { functionTools, outputGrammar } from './text/output-grammar.ts'
+
+/** What one request needs while it runs. */
+interface Run {
+  readonly request: CompletionRequest
+  readonly prompt: Prompt
+  readonly grammar: LlamaGrammar | undefined
+  readonly lease: Lease<ResidentSequence>
+  readonly seed: bigint
+  readonly signal: AbortSignal
+  readonly tally: { completionTokens: number; reasoningTokens: number }
+}
+
+/**
+ * Answers a request. Its choices run one after the other on one sequence: each resumes from the
+ * whole prompt, which costs nothing, and other requests keep their sequences.
+ */
+export async function* generateAnswer(
+  loaded: LoadedModel,
+  request: CompletionRequest,
+  options: GenerateOptions,
+): AsyncGenerator<GenerationEvent> {
+  options.signal.throwIfAborted()
+  const prompt = loaded.prompts.build(request)
+  assertFits(loaded, prompt.tokenIds.length)
+  const bias = Object.keys(request.sampling.logitBias ?? {})
+  if (bias.length > 0) assertTokenIds(loaded, bias.map(Number), 'logit_bias')
+  const grammar = await compileGrammar(loaded, request, prompt)
+  using linked = callSignal(loaded, options.signal)
+  const { signal } = linked
+  const lease = await loaded.pool.lease(prompt.tokenIds, { signal })
+  const seed = BigInt.asUintN(64, request.seed === undefined ? options.seed : BigInt(request.seed))
+  const tally = { completionTokens: 0, reasoningTokens: 0 }
+  try {
+    yield* answer(loaded, { request, prompt, grammar, lease, seed, signal, tally })
+  } finally {
+    lease.release()
+  }
+}
+
+async function* answer(loaded: LoadedModel, run: Run): AsyncGenerator<GenerationEvent> {
+  const promptTokens = run.prompt.tokenIds.length
+  const cachedTokens = run.lease.plan.reuseTokens
+  await prefill(loaded, run.lease, run.prompt.tokenIds, {
+    plan: run.lease.plan,
+    signal: run.signal,
+  })
+  yield { type: 'start', promptTokens, cachedTokens }
+  for (let choice = 0; choice < run.request.choiceCount; choice++) {
+    if (choice > 0) {
+      const isCuttable = loaded.facts.uncuttable === undefined
+      const plan = planResume(run.lease.slot.resident, run.prompt.tokenIds, { isCuttable })
+      await prefill(loaded, run.lease, run.prompt.tokenIds, { plan, signal: run.signal })
+    }
+    yield* answerChoice(loaded, run, choice)
+  }
+  yield { type: 'usage', usage: { promptTokens, cachedTokens, ...run.tally } }
+}
+
+async function* answerChoice(
+  loaded: LoadedModel,
+  run: Run,
+  choice: number,
+): AsyncGenerator<GenerationEvent> {
+  const decoder = decoderOf(loaded, run, choice)
+  const events = answerEventsOf(loaded, run, choice)
+  const room = loaded.contextTokens - run.prompt.tokenIds.length
+  const maxTokens = Math.min(run.request.maxTokens ?? room, room)
+  let tookMs = 0
+  let reason: 'stop' | 'length' = 'length'
+  let count = 0
+  while (count < maxTokens && reason === 'length') {
+    const startedMs = loaded.clock.monotonicMs()
+    const token = await decoder.next()
+    tookMs += loaded.clock.monotonicMs() - startedMs
+    if (token.isEnd) {
+      reason = 'stop'
+      break
+    }
+    count += 1
+    run.tally.completionTokens += 1
+    yield* events.push(token)
+    if (events.isStopped) reason = 'stop'
+  }
+  loaded.rates.decoded(count, tookMs)
+  run.tally.reasoningTokens += events.reasoningTokens
+  yield* events.finish(reason)
+}
+
+function decoderOf(loaded: LoadedModel, run: Run, choice: number): Decoder {
+  const { sampling, topLogprobs } = run.request
+  const last = run.prompt.tokenIds.at(-1)
+  if (last === undefined) throw new TypeError('A prompt holds at least one token')
+  return new Decoder(loaded.native, run.lease.slot, last, {
+    sampling,
+    topLogprobs,
+    seed: run.seed + BigInt(choice),
+    grammar: run.grammar,
+    signal: run.signal,
+  })
+}
+
+function answerEventsOf(loaded: LoadedModel, run: Run, choice: number): AnswerEvents {
+  const { request, prompt, seed } = run
+  const tools = functionTools(request)
+  const mayCall = request.kind === 'chat' && tools.length > 0 && request.toolChoice.type !== 'none'
+  return new AnswerEvents(loaded.tokenBytes, {
+    choice,
+    seed,
+    stop: request.stop,
+    reasoning: prompt.reasoning,
+    toolFormat: mayCall ? loaded.template.toolFormat : undefined,
+    toolNames: new Set(tools.map(tool => tool.name)),
+  })
+}
+
+async function compileGrammar(
+  loaded: LoadedModel,
+  request: CompletionRequest,
+  prompt: Prompt,
+): Promise<LlamaGrammar | undefined> {
+  const text = outputGrammar(request, {
+    toolFormat: loaded.template.toolFormat,
+    isThinking: prompt.reasoning === 'open',
+  })
+  if (text === undefined) return undefined
+  try {
+    return await loaded.native.llama.createGrammar({ grammar: text })
+  } catch (error) {
+    const field = request.responseFormat.type === 'text' ? 'tools' : 'response_format'
+    const message = `The schema in '${field}' refers to itself in a way that no answer can end`
+    throw new OperationError('request_invalid', message, { origin: 'client', field, cause: error })
+  }
+}

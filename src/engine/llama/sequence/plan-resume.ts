@@ -1,0 +1,90 @@
+/**
+ * The numerics contract (DESIGN §6, measured): the engine computes KV state with a tiled kernel for
+ * chunks of 64 tokens or more and with a vector kernel for fewer, and the two differ in the last
+ * bits. So where each kernel is used depends on the prompt alone, never on what happened to be
+ * resident:
+ *
+ *     0 ............ B ......... P-1   P = prompt tokens, B = whole blocks of the first P-1
+ *     tiled, blocks   vector, tail  the last one is decoded
+ */
+export const blockTokens = 128
+/** Fewest tokens of a chunk that the tiled kernel computes. */
+export const tiledChunkTokensMin = 64
+/** Most tokens of a chunk that the vector kernel computes. */
+export const tailChunkTokensMax = 63
+
+/** What a sequence holds in the engine's memory. */
+export interface Resident {
+  readonly tokenIds: readonly number[]
+  /** Leading tokens that the tiled kernel computed; a multiple of 64. */
+  readonly blockTokens: number
+}
+
+export const nothingResident: Resident = { tokenIds: [], blockTokens: 0 }
+
+export interface ResumePlan {
+  /** Leading tokens kept as they are; everything after them is erased. */
+  readonly reuseTokens: number
+  /** Where the block part of this prompt ends. */
+  readonly blockTokens: number
+}
+
+/**
+ * How much of a sequence serves a prompt such that the answer equals the cold one, bit for bit.
+ *
+ * A tail token is reused only if this prompt's tail begins where the resident one did: otherwise it
+ * was computed with the other kernel. At least the last token is left to evaluate, since its logits
+ * are needed.
+ *
+ * `isCuttable`: whether tokens can be erased from the end (not with sliding windows or recurrent
+ * memory).
+ */
+export function planResume(
+  resident: Resident,
+  promptTokens: readonly number[],
+  options: { readonly isCuttable: boolean },
+): ResumePlan {
+  const blockEnd = blockPart(promptTokens.length)
+  const common = Math.min(commonPrefix(resident.tokenIds, promptTokens), promptTokens.length - 1)
+  const isSameTail = resident.blockTokens === blockEnd && common >= blockEnd
+  const tiled = Math.min(common, blockEnd, resident.blockTokens)
+  const reuseTokens = isSameTail ? common : tiled - (tiled % tiledChunkTokensMin)
+  const mustErase = reuseTokens < resident.tokenIds.length
+  return {
+    reuseTokens: mustErase && !options.isCuttable ? 0 : Math.max(0, reuseTokens),
+    blockTokens: blockEnd,
+  }
+}
+
+/** Tokens of the block part: the whole blocks among all tokens but the last. */
+export function blockPart(promptTokens: number): number {
+  const prefillTokens = Math.max(0, promptTokens - 1)
+  return prefillTokens - (prefillTokens % blockTokens)
+}
+
+export interface PrefillChunk {
+  readonly start: number
+  readonly end: number
+}
+
+/** The chunks that bring a sequence from `plan.reuseTokens` to all prompt tokens but the last. */
+export function planPrefill(plan: ResumePlan, promptTokens: number): readonly PrefillChunk[] {
+  const chunks: PrefillChunk[] = []
+  let start = plan.reuseTokens
+  while (start < promptTokens - 1) {
+    const end =
+      start < plan.blockTokens
+        ? start - (start % blockTokens) + blockTokens
+        : Math.min(start + tailChunkTokensMax, promptTokens - 1)
+    chunks.push({ start, end })
+    start = end
+  }
+  return chunks
+}
+
+export function commonPrefix(left: readonly number[], right: readonly number[]): number {
+  const limit = Math.min(left.length, right.length)
+  let length = 0
+  while (length < limit && left[length] === right[length]) length += 1
+  return length
+}

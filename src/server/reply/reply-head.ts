@@ -1,0 +1,85 @@
+import { ageSecondsOf, type Entry } from '../../cache/response-cache.ts'
+import type { Phase, Served } from '../../cache/serve-request.ts'
+import type { Completion } from '../../interface/generation.ts'
+import type { Tier } from '../../interface/store.ts'
+import type { ResponseKey } from '../../key/response-key.ts'
+
+/** Header names and values in turn, as `writeHead` takes them fastest. */
+export type HeadList = readonly string[]
+
+export type Hit = Extract<Served, { outcome: 'hit' }>
+export type Live = Exclude<Served, { outcome: 'hit' }>
+
+/** The part of a hit's head that is the same for each reply from one entry. */
+export function entryHead(key: ResponseKey, { completion }: Entry): HeadList {
+  return [
+    'x-cache',
+    'HIT',
+    'x-hyperspace-key',
+    key,
+    'x-hyperspace-saved-tokens',
+    String(savedTokensOf(completion)),
+  ]
+}
+
+/** The part of a hit's head that changes with time. `now` is in milliseconds since 1970. */
+export function hitHead(source: Tier, entry: Entry, now: number): HeadList {
+  const ttlSeconds = Math.max(0, Math.floor((entry.expiresAt - now) / 1_000))
+  return [
+    'cache-status',
+    `hyperspace; hit; ttl=${ttlSeconds}; detail=${source}`,
+    'age',
+    String(ageSecondsOf(entry, now)),
+    'x-hyperspace-source',
+    source,
+  ]
+}
+
+/** What tells the client why its answer is being computed (RFC 9211 and our own short ones). */
+export function liveHead(live: Live, start: { readonly cachedTokens: number }): HeadList {
+  return [
+    'cache-status',
+    cacheStatusOf(live),
+    'x-cache',
+    live.outcome === 'bypass' ? 'BYPASS' : 'MISS',
+    'x-hyperspace-source',
+    live.source,
+    'x-hyperspace-key',
+    live.key,
+    'x-hyperspace-reason',
+    live.reason,
+    'x-hyperspace-saved-tokens',
+    String(start.cachedTokens),
+  ]
+}
+
+/** What every reply carries. */
+export function commonHead(
+  requestId: string,
+  phases: readonly Phase[],
+  warnings: readonly string[],
+): HeadList {
+  const timing = serverTimingOf(phases)
+  const head = ['x-request-id', requestId, 'request-id', requestId, 'server-timing', timing]
+  if (warnings.length > 0) head.push('x-hyperspace-warning', warnings.join('; '))
+  return head
+}
+
+/** Tokens that a hit did not compute: the whole prompt and the whole answer. */
+export function savedTokensOf(completion: Completion): number {
+  return completion.usage.promptTokens + completion.usage.completionTokens
+}
+
+function serverTimingOf(phases: readonly Phase[]): string {
+  let text = ''
+  for (const { name, ms } of phases) {
+    text += `${text === '' ? '' : ', '}${name};dur=${Math.round(ms * 1_000) / 1_000}`
+  }
+  return text
+}
+
+function cacheStatusOf(live: Live): string {
+  if (live.outcome === 'bypass') return `hyperspace; fwd=bypass; detail="${live.reason}"`
+  if (live.outcome === 'collapsed') return 'hyperspace; fwd=miss; collapsed'
+  return `hyperspace; fwd=miss${live.stores ? '; stored' : ''}`
+}

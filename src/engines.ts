@@ -1,5 +1,6 @@
 import type { Config } from './config.ts'
 import { LlamaEngine } from './engine/llama/llama-engine.ts'
+import { readGgufHeader } from './engine/models/gguf-header.ts'
 import { ModelDigests } from './engine/models/model-digest.ts'
 import { type KnownModel, ModelFolder } from './engine/models/model-folder.ts'
 import { discoverUpstreams, type FoundUpstream } from './engine/upstream/discover.ts'
@@ -89,6 +90,8 @@ async function createLlama(
   { models, signal }: AbortOptions & { readonly models: readonly KnownModel[] },
 ): Promise<LlamaEngine> {
   const digests = new ModelDigests({ log }, { dataDir: config.data })
+  // Before anything long: the header tells what is wrong with a file, which llama.cpp does not.
+  for (const { path } of models) await readGgufHeader(path, { signal })
   const described = await Promise.all(
     models.map(async model => ({
       path: model.path,

@@ -26,7 +26,6 @@ export type ErrorCode =
   | 'not_found'
   | 'record_invalid'
   | 'request_invalid'
-  | 'request_timeout'
   | 'store_failed'
   | 'unauthorized'
   | 'unsupported'

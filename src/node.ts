@@ -73,6 +73,7 @@ class Node implements HyperspaceNode {
   readonly #adminToken: string
   #state: 'stopped' | 'starting' | 'started' | 'draining' = 'stopped'
   #running: Running | undefined
+  #starting: Promise<void> | undefined
   #stopping: Promise<void> | undefined
   #resolveClosed: () => void = () => undefined
   #log: Log = silentLog
@@ -90,33 +91,12 @@ class Node implements HyperspaceNode {
   }
 
   async start(options: AbortOptions): Promise<void> {
-    this.#state = 'starting'
-    this.#folder.acquire()
-    try {
-      const logFile = openLog({ file: this.#folder.paths.logFile, level: this.#config.logLevel })
-      const closeLog: Startable = { name: 'log', start: async () => undefined, stop: logFile.close }
-      try {
-        const running = await this.#build(logFile.log, options)
-        await startAll(running.parts, options)
-        this.#running = { ...running, parts: [closeLog, ...running.parts] }
-        this.#log = logFile.log
-      } catch (error) {
-        await logFile.close()
-        throw error
-      }
-    } catch (error) {
-      this.#folder.release()
-      this.#state = 'stopped'
-      throw error
-    }
-    this.#state = 'started'
-    this.#announce()
-    const { models, urls } = this.status()
-    const names = models.map(model => model.name)
-    this.#log.info('node started', { version: this.#version, url: urls.anthropic, models: names })
+    this.#starting = this.#start(options)
+    await this.#starting
   }
 
   stop(): Promise<void> {
+    if (this.#state === 'stopped') return this.#stopping ?? Promise.resolve()
     this.#stopping ??= this.#stop()
     return this.#stopping
   }
@@ -142,14 +122,44 @@ class Node implements HyperspaceNode {
     })
   }
 
+  async #start(options: AbortOptions): Promise<void> {
+    this.#folder.acquire()
+    this.#state = 'starting'
+    try {
+      const logFile = openLog({ file: this.#folder.paths.logFile, level: this.#config.logLevel })
+      const closeLog: Startable = { name: 'log', start: async () => undefined, stop: logFile.close }
+      try {
+        const running = await this.#build(logFile.log, options)
+        const announcement: Startable = {
+          name: 'announcement',
+          start: async () => this.#announce(running),
+          stop: async () => undefined,
+        }
+        await startAll([...running.parts, announcement], options)
+        this.#running = { ...running, parts: [closeLog, ...running.parts] }
+        this.#log = logFile.log
+      } catch (error) {
+        await logFile.close()
+        throw error
+      }
+    } catch (error) {
+      this.#folder.release()
+      this.#state = 'stopped'
+      throw error
+    }
+    this.#state = 'started'
+    const { models, urls } = this.status()
+    const names = models.map(model => model.name)
+    this.#log.info('node started', { version: this.#version, url: urls.anthropic, models: names })
+  }
+
   #live(): Running {
     if (this.#running === undefined) throw new TypeError('The node is not running')
     return this.#running
   }
 
   /** Tells the commands of the data folder where the node is and what its models are called. */
-  #announce(): void {
-    const { server, models } = this.#live()
+  #announce({ server, models }: Running): void {
     this.#folder.announce({
       pid: process.pid,
       url: urlOf(server.address),
@@ -176,8 +186,13 @@ class Node implements HyperspaceNode {
   }
 
   async #stop(): Promise<void> {
+    // What is starting is stopped once it stands; a start that fails has cleaned up by itself.
+    if (this.#state === 'starting') await this.#starting?.catch(() => undefined)
     const running = this.#running
-    if (running === undefined) return
+    if (running === undefined) {
+      this.#stopping = undefined
+      return
+    }
     this.#state = 'draining'
     this.#log.info('node stopping', { requests: running.server.runningCount })
     try {

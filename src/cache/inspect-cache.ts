@@ -1,9 +1,21 @@
 import type { Completion } from '../interface/generation.ts'
+import { silentLog } from '../interface/log.ts'
+import { silentMetrics } from '../interface/metrics.ts'
 import type { RecordSummary, Store, StoredRecord, StoreStats } from '../interface/store.ts'
-import { type LookupKey, lookupKey, parseLookupKey, parseResponseKey } from '../key/response-key.ts'
+import {
+  type LookupKey,
+  lookupKey,
+  parseLookupKey,
+  parseResponseKey,
+  type ResponseKey,
+} from '../key/response-key.ts'
+import { systemClock } from '../std/clock.ts'
+import { systemRandom } from '../std/random.ts'
+import { TaskScope } from '../std/task-scope.ts'
 import { decodeResponseRecord } from '../wire/response-record.ts'
 import { openRecord } from '../wire/sealed-record.ts'
 import { completionOf } from './record-of.ts'
+import { type Lookup, type LookupCondition, ResponseCache } from './response-cache.ts'
 
 /**
  * What a person may see of the cache. Works on a running node's store and, between runs, on the
@@ -71,6 +83,16 @@ export function lookupKeyOf(store: Store, keyText: string): LookupKey | undefine
   const derived = lookupKey(response)
   if (store.peek(derived) !== undefined) return derived
   return parseLookupKey(keyText)
+}
+
+/**
+ * What a node would find under a key, and why not. A record that does not open stays: it is the
+ * node's to remove.
+ */
+export function lookUp(store: Store, key: ResponseKey, condition: LookupCondition): Lookup {
+  const parts = { clock: systemClock, random: systemRandom, log: silentLog, metrics: silentMetrics }
+  const scope = new TaskScope(() => undefined)
+  return new ResponseCache({ ...parts, store, scope }, { ttlMs: 0 }).find(key, condition)
 }
 
 /** Stored entries whose canonical requests differ in the fewest fields. */

@@ -51,7 +51,9 @@ export interface LookupCondition {
   /** The asker's token limit: a complete answer serves every limit that it fits into. */
   readonly maxTokens: number | undefined
   /** Oldest acceptable answer, in seconds. */
-  readonly maxAgeSeconds?: number
+  readonly maxAgeSeconds?: number | undefined
+  /** The model's context as it is now: an answer that a smaller one cut off is not good enough. */
+  readonly contextTokens?: number | undefined
 }
 
 export interface NewAnswer {
@@ -75,6 +77,9 @@ export interface ResponseCacheComponents {
  */
 const repliesMax = 16
 
+/** The reason of a miss where nothing is stored under the key. */
+export const noEntry = 'no entry for this request'
+
 /** Layer 1: finished answers, sealed in the store and opened in memory. */
 export class ResponseCache {
   readonly #parts: ResponseCacheComponents
@@ -95,7 +100,8 @@ export class ResponseCache {
     const complete = this.#findOne(key, condition)
     if (complete.outcome === 'hit') return complete
     const limited = this.#findOne(limitedKey(key, condition.maxTokens ?? 0), condition)
-    return limited.outcome === 'hit' ? limited : complete
+    // Of two misses the one that had something to look at says more.
+    return limited.outcome === 'hit' || complete.reason === noEntry ? limited : complete
   }
 
   /**
@@ -172,7 +178,7 @@ export class ResponseCache {
     const opened = this.#opened.get(key)
     const found =
       opened === undefined ? this.#load(key) : { entry: opened, tier: 'memory' as const }
-    if (found === undefined) return { outcome: 'miss', reason: 'no entry for this request' }
+    if (found === undefined) return { outcome: 'miss', reason: noEntry }
     const { entry, tier } = found
     if (now > entry.expiresAt) return { outcome: 'miss', reason: 'the entry has expired' }
     if (condition.maxAgeSeconds !== undefined) {
@@ -181,7 +187,7 @@ export class ResponseCache {
         return { outcome: 'miss', reason: `the entry is ${ageSeconds} s old, older than max-age` }
       }
     }
-    const reason = whyUnfit(entry, condition.maxTokens)
+    const reason = whyUnfit(entry, condition)
     if (reason !== undefined) return { outcome: 'miss', reason }
     // What is served from here never reaches the store, which would take it for unused and evict
     // it.
@@ -235,7 +241,8 @@ export class ResponseCache {
       metrics.recordStored(bytes.length)
     } catch (error) {
       metrics.recordShed('store_failed')
-      log.warn('answer not stored', { error })
+      // The store says once what is wrong with it; an answer each would flood the log.
+      log.debug('answer not stored', { error })
     }
   }
 }
@@ -245,10 +252,15 @@ export function ageSecondsOf(entry: Entry, now: number): number {
   return Math.max(0, Math.floor((now - entry.storedAt) / 1_000))
 }
 
-function whyUnfit(entry: Entry, maxTokens: number | undefined): string | undefined {
+function whyUnfit(
+  entry: Entry,
+  { maxTokens, contextTokens = 0 }: LookupCondition,
+): string | undefined {
   const isCut = entry.completion.choices.some(choice => choice.finish === 'length')
   if (isCut) {
-    return entry.maxTokens === maxTokens ? undefined : 'the stored answer was cut at another limit'
+    if (entry.maxTokens !== maxTokens) return 'the stored answer was cut at another limit'
+    const isOutgrown = contextTokens > (cuttingContextOf(entry) ?? contextTokens)
+    return isOutgrown ? 'the stored answer was cut at the end of a smaller context' : undefined
   }
   const { completionTokens } = entry.completion.usage
   if (maxTokens === undefined || completionTokens <= maxTokens) return undefined
@@ -256,4 +268,11 @@ function whyUnfit(entry: Entry, maxTokens: number | undefined): string | undefin
   // fits.
   if (entry.maxTokens !== undefined && entry.maxTokens <= maxTokens) return undefined
   return `the stored answer has ${completionTokens} tokens, more than the limit of ${maxTokens}`
+}
+
+/** The size of the context that cut off a single choice; undefined where its limit may have. */
+function cuttingContextOf({ completion, maxTokens = Infinity }: Entry): number | undefined {
+  const { promptTokens, completionTokens } = completion.usage
+  if (completion.choices.length > 1 || completionTokens >= maxTokens) return undefined
+  return promptTokens + completionTokens
 }

@@ -86,11 +86,23 @@ describe('serveRequest()', () => {
     assert.equal(await answerOf(parts, again), full)
   })
 
+  it('makes an answer anew that a smaller context cut off', async () => {
+    const small = createTestCache({ contextTokens: 12 })
+    const cut = await answerOf(small, serve(small, ask(question('contexts'))))
+    assert.equal(serve(small.reopened(), ask(question('contexts'))).outcome, 'hit')
+    const large = createTestCache({}, { store: small.store })
+    const anew = serve(large, ask(question('contexts')))
+    assert.match(reasonOf(anew), /cut at the end of a smaller context/)
+    assert.ok((await answerOf(large, anew)).length > cut.length)
+    assert.equal(serve(large.reopened(), ask(question('contexts'))).outcome, 'hit')
+  })
+
   it('obeys Cache-Control', async () => {
     const parts = createTestCache()
     const once = (control: Partial<ServeRequest['control']>): Served =>
       serve(parts, ask(question('controls'), { control }))
     assert.throws(() => once({ onlyIfCached: true }), { code: 'cache_miss' })
+    assert.throws(() => once({ onlyIfCached: true, noStore: true }), { code: 'cache_miss' })
     const unstored = once({ noStore: true })
     assert.equal(unstored.outcome, 'bypass')
     await answerOf(parts, unstored)

@@ -104,6 +104,8 @@ export function serveRequest(
   const bypass = bypassReason(ask, options)
   if (bypass !== undefined) {
     metrics.lookupFinished('bypass', 0)
+    // Whoever asks for what is there, and only for that, does not want it computed.
+    if (ask.control.onlyIfCached) throw onlyCached(bypass)
     const follower = flights.startAlone(planGeneration(parts, { served, ask, key }))
     return {
       ...missOf(served, key, follower, phases),
@@ -117,7 +119,7 @@ export function serveRequest(
   const { maxAgeSeconds } = ask.control
   const lookup = ask.control.noCache
     ? ({ outcome: 'miss', reason: 'the client asked for a fresh answer (no-cache)' } as const)
-    : cache.find(key, { maxTokens, ...(maxAgeSeconds === undefined ? {} : { maxAgeSeconds }) })
+    : cache.find(key, { maxTokens, maxAgeSeconds, contextTokens: ownContextOf(served) })
   const lookupMs = clock.monotonicMs() - keyedMs
   const timed = [...phases, { name: 'lookup', ms: lookupMs } as const]
   metrics.lookupFinished(lookup.outcome, lookupMs / 1_000)
@@ -159,6 +161,11 @@ function missOf(
 > {
   const source = engine.kind === 'upstream' ? 'upstream' : 'engine'
   return { source, key, model, follower, phases }
+}
+
+/** What an upstream says of its context is not always what cuts its answers. */
+function ownContextOf({ engine, model }: ServedModel): number | undefined {
+  return engine.kind === 'upstream' ? undefined : model.contextTokens
 }
 
 function bypassReason(ask: ServeRequest, options: ServeOptions): string | undefined {

@@ -1,7 +1,7 @@
 import { type ErrorCode, OperationError } from '../errors.ts'
 import { isAbort } from '../std/signal.ts'
 
-/** What the process ends with. Documented in docs/operating.md; scripts rely on it. */
+/** What the process ends with. Documented in docs/errors.md; scripts rely on it. */
 export const exitCodes = {
   ok: 0,
   failure: 1,

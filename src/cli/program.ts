@@ -51,7 +51,8 @@ function createProgram(
     .version(packageVersion(), '-V, --version', 'print the version')
     .addHelpText(
       'after',
-      '\nExit codes: 0 ok, 1 failure, 2 usage, 3 no node runs, 4 network, 5 verification failed',
+      '\nExit codes: 0 ok, 1 failure, 2 usage, 3 no node runs, 4 network, 5 verification failed, ' +
+        '130 interrupted',
     )
   const add: AddCommand = (parent, spec) => {
     const command = parent.command(spec.usage).description(spec.summary)

@@ -165,9 +165,8 @@ export interface TokenScore {
 }
 
 /**
- * KV state of leading tokens, in our own block form (DESIGN §6; the exchange format is
- * spec/blocks.md of the KV prefix cache). Exporting tokens that are not resident is an error, not a
- * prefill.
+ * KV state of leading tokens, in our own block form (DESIGN §6; the exchange format comes with the
+ * KV prefix cache). Exporting tokens that are not resident is an error, not a prefill.
  */
 export interface StateAccess {
   /** Bytes of KV state per token. */

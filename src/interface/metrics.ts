@@ -38,7 +38,7 @@ export type ShedReason = 'queue_full' | 'too_large' | 'store_failed' | 'worse_th
 
 const nothing = (): void => undefined
 
-/** Metrics that nobody reads, for tests. */
+/** Metrics that nobody reads: in tests, and where there is no node. */
 export const silentMetrics: Metrics = {
   requestFinished: nothing,
   lookupFinished: nothing,

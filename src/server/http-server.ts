@@ -38,8 +38,6 @@ export class HttpServer implements Startable {
       maxHeaderSize: headerBytesMax,
       keepAliveTimeout: keepAliveTimeoutMs,
       requestTimeout: requestTimeoutMs,
-      // A body that was refused is answered before it is read to its end.
-      connectionsCheckingInterval: 30_000,
     })
     this.#server.maxConnections = connectionsMax
     this.#server.on('request', (message, reply) => this.#handler.handle(message, reply))

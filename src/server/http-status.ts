@@ -22,7 +22,6 @@ const statusOf: { readonly [code in ErrorCode]: number } = {
   not_found: 404,
   record_invalid: 500,
   request_invalid: 400,
-  request_timeout: 408,
   store_failed: 500,
   unauthorized: 401,
   unsupported: 400,

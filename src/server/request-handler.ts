@@ -133,7 +133,8 @@ export class RequestHandler {
   #fail({ message, reply, requestId }: Call, error: OperationError, encode: ErrorEncoder): void {
     const status = httpStatusOf(error)
     this.#parts.metrics.operationFailed(error.code)
-    if (status >= 500 && error.origin === 'self') {
+    // An upstream's failures are in its own log; nobody else means to fail with 500.
+    if (status === 500 && error.origin !== 'upstream') {
       this.#parts.log.error('request failed', {
         code: error.code,
         error: error.cause ?? error,
@@ -141,7 +142,8 @@ export class RequestHandler {
       })
     }
     if (reply.headersSent) {
-      reply.destroy()
+      // A stream that could still tell its client of the error has ended.
+      if (!reply.writableEnded) reply.destroy()
       return
     }
     // Also for the metrics of a reply that nobody is there to read.
@@ -150,7 +152,7 @@ export class RequestHandler {
     const body = Buffer.from(encode(error, status, requestId))
     const retrySeconds = Math.ceil((error.retryAfterMs ?? 0) / 1_000)
     const headers: OutgoingHttpHeaders = {
-      'content-type': error.upstream?.contentType ?? 'application/json',
+      'content-type': 'application/json',
       'content-length': body.length,
       'x-request-id': requestId,
       'request-id': requestId,

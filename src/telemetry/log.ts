@@ -1,17 +1,17 @@
-import { mkdirSync, openSync, renameSync, statSync } from 'node:fs'
+import { copyFileSync, fstatSync, ftruncateSync, mkdirSync, openSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { destination, type Logger, multistream, pino } from 'pino'
 import type { Log, LogFields } from '../interface/log.ts'
 import { logBufferBytesMax, MiB } from '../limits.ts'
 
-/**
- * A log file past this size becomes `….1` at the next start or turn: at most two files of it exist.
- */
+/** A log file past this size becomes `….1`: at most two files of it exist. */
 const logBytesMax = 16 * MiB
 
 export interface LogOptions {
   readonly file: string
   readonly level: 'error' | 'warn' | 'info' | 'debug'
+  /** @default 16 MiB */
+  readonly bytesMax?: number
 }
 
 export interface LogFile {
@@ -21,12 +21,18 @@ export interface LogFile {
 }
 
 /** JSON lines to a file of the data folder, in `level` and above; errors also to stderr. */
-export function openLog({ file, level }: LogOptions): LogFile {
+export function openLog({ file, level, bytesMax = logBytesMax }: LogOptions): LogFile {
   mkdirSync(dirname(file), { recursive: true })
-  rotate(file)
   // Opened here: where it opens a file itself and fails, the first line would be thrown back at us.
   const dest = openSync(file, 'a')
   const sink = destination({ dest, sync: false, minLength: 0, maxLength: logBufferBytesMax })
+  let bytes = fstatSync(dest).size
+  sink.on('write', (written: number) => {
+    bytes += written
+    if (bytes <= bytesMax) return
+    turn(file, dest)
+    bytes = 0
+  })
   // A log that cannot be written (disk full) must not take the node down; the store says what is
   // wrong.
   sink.on('error', () => undefined)
@@ -65,7 +71,13 @@ function wrap(logger: Logger): Log {
   }
 }
 
-function rotate(file: string): void {
-  const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0
-  if (size > logBytesMax) renameSync(file, `${file}.1`)
+/** Moves the lines to `….1` and goes on in the emptied file, which stays open. */
+function turn(file: string, descriptor: number): void {
+  try {
+    copyFileSync(file, `${file}.1`)
+  } catch {
+    // No room for old lines: the bound counts more than they do.
+    rmSync(`${file}.1`, { force: true })
+  }
+  ftruncateSync(descriptor)
 }

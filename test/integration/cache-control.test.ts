@@ -171,6 +171,7 @@ describe('x-hyperspace-scope and --sampled', () => {
       const answer = await ask()
       assert.match(answer.reason ?? '', /--sampled skip/)
     }
+    assert.equal((await ask({ 'cache-control': 'only-if-cached' })).status, 504)
     assert.equal(engine.generationCount, 2)
     await ask({}, { ...hello, temperature: 0 })
     assert.equal((await ask({}, { ...hello, temperature: 0 })).source, 'memory')

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
 import { Gate } from '../../src/engine/fake/gate.ts'
 import { bodyBytesMax, bodyDepthMax } from '../../src/limits.ts'
 import { httpText, RawConnection } from '../support/raw-connection.ts'
+import { modelList, startTestUpstream } from '../support/test-upstream.ts'
 import { post, startNode, type TestNode } from './test-node.ts'
 
 const chat = (content: string, more: object = {}): object => ({
@@ -29,6 +32,44 @@ async function messageOf(path: string, reply: Response): Promise<string> {
   if (path.startsWith('/v1/messages')) assert.equal(body.type, 'error')
   return String(body.error.message)
 }
+
+describe('errors of an upstream', () => {
+  it('are JSON, and say so, when the upstream’s are a web page', async test => {
+    const upstream = await startTestUpstream({
+      'GET /v1/models': modelList('fake'),
+      'POST /v1/chat/completions': ({ response }) => {
+        response.writeHead(500, { 'content-type': 'text/html' })
+        response.end('<h1>Out of order</h1>')
+      },
+    })
+    test.after(() => upstream.stop())
+    const { url } = await startNode(test, { flags: { upstream: [upstream.url] } })
+    for (const path of ['/v1/chat/completions', '/api/chat']) {
+      const reply = await post(`${url}${path}`, chat('hello'))
+      assert.equal(reply.status, 500)
+      assert.equal(reply.headers.get('content-type'), 'application/json')
+      assert.match(await messageOf(path, reply), /answered 500/)
+    }
+  })
+})
+
+describe('failures of the engine', () => {
+  for (const stream of [false, true]) {
+    it(`are in the log and counted, ${stream ? 'after' : 'before'} the head of the reply`, async test => {
+      const node = await startFake(test)
+      const question = '/fail-late with my secret'
+      const reply = await post(`${node.url}/v1/chat/completions`, chat(question, { stream }))
+      assert.equal(reply.status, stream ? 200 : 500)
+      assert.match(await reply.text(), /"code":"engine_failed"/)
+      const metrics = await (await fetch(`${node.url}/metrics`)).text()
+      assert.match(metrics, /hyperspace_failures_total\{code="engine_failed"\} 1\n/)
+      await node.stop()
+      const log = readFileSync(join(node.data, 'logs', 'node.log'), 'utf8')
+      assert.match(log, /"engine_failed".*"request failed"/)
+      assert.doesNotMatch(log, /my secret/)
+    })
+  }
+})
 
 describe('bodies that cannot be read', () => {
   it('get 400 in the shape of their API, without an echo', async test => {

@@ -5,12 +5,15 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import { DataFolder, dataFolderPaths } from '../../data-folder.ts'
 import { silentLog } from '../../interface/log.ts'
+import { modelIdFromName } from '../../key/model-id.ts'
 import { lookupKey, parseResponseKey } from '../../key/response-key.ts'
 import { MiB } from '../../limits.ts'
 import { systemClock } from '../../std/clock.ts'
 import type { JsonObject } from '../../std/json.ts'
 import { systemRandom } from '../../std/random.ts'
 import { LmdbStore } from '../../store/lmdb-store.ts'
+import { encodeResponseRecord } from '../../wire/response-record.ts'
+import { sealRecord } from '../../wire/sealed-record.ts'
 import { CapturedTerminal } from '../captured-terminal.ts'
 import { runCli } from '../program.ts'
 
@@ -58,7 +61,16 @@ async function store(key: string, digests: unknown): Promise<void> {
   const now = systemClock.now()
   const fieldDigests: { [field: string]: string } = Object(digests)
   const meta = { costSeconds: 1.5, createdAt: now, expiresAt: now + 3_600_000, fieldDigests }
-  await disk.put(lookupKey(parsed), { bytes: Buffer.from('sealed'), meta })
+  const record = encodeResponseRecord({
+    modelId: modelIdFromName(body.model),
+    created: 0,
+    costMs: 1_500,
+    maxTokens: null,
+    usage: [6, 0, 3, 0],
+    choices: [{ finish: 'stop', parts: [['text', 'Kept attention state']] }],
+  })
+  const bytes = sealRecord(parsed, record, systemRandom.bytes(12))
+  await disk.put(lookupKey(parsed), { bytes, meta })
   await disk.stop()
 }
 
@@ -93,6 +105,16 @@ describe('cache explain', () => {
     assert.equal(isStored, false)
     assert.ok(Array.isArray(nearest) && nearest.length === 1)
     assert.deepEqual(Object(nearest[0]).differs, ['messages[0]', 'seed'])
+  })
+
+  test('says why a stored answer does not serve a smaller limit', async () => {
+    const tight = { ...body, max_tokens: 2 }
+    const { isStored, missReason } = await explain(tight)
+    assert.equal(isStored, false)
+    assert.equal(missReason, 'the stored answer has 3 tokens, more than the limit of 2')
+    const { out } = await run(['cache', 'explain', '-'], { input: JSON.stringify(tight) })
+    assert.match(out, /not for this request: the stored answer has 3 tokens/)
+    assert.equal((await explain({ ...body, max_tokens: 3 }))['isStored'], true)
   })
 
   test('a sample and an API key make another key', async () => {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
-import type { NearEntry } from '../../cache/inspect-cache.ts'
+import { noEntry } from '../../cache/response-cache.ts'
 import { OperationError } from '../../errors.ts'
 import { completionFormats } from '../../server/endpoints.ts'
 import { parseJsonBody } from '../../server/read-body.ts'
@@ -52,7 +52,7 @@ function jsonOf({ model, ...explained }: Explained): unknown {
 }
 
 function textOf(explained: Explained): string {
-  const { model, isSecretKnown, leftOut, warnings, nearest, isStored } = explained
+  const { model, isSecretKnown, leftOut, warnings } = explained
   const key = isSecretKnown ? explained.key : `${explained.key} (see below)`
   const sections = [
     section('Canonical request', JSON.stringify(explained.canonical, null, 2)),
@@ -63,7 +63,7 @@ function textOf(explained: Explained): string {
       leftOut.length === 0 ? 'nothing' : leftOut.map(printable).join('\n'),
     ),
     ...(warnings.length === 0 ? [] : [section('Warnings', warnings.map(printable).join('\n'))]),
-    section('Stored', storedText(isStored, nearest)),
+    section('Stored', storedText(explained)),
   ]
   const note = isSecretKnown ? '' : '\nno data folder: key computed with an all-zero secret\n'
   return `${sections.join('\n')}${note}`
@@ -73,9 +73,13 @@ function section(title: string, text: string): string {
   return `${title}\n${text.replaceAll(/^/gm, '  ')}\n`
 }
 
-function storedText(isStored: boolean, nearest: readonly NearEntry[]): string {
+function storedText({ isStored, missReason, nearest }: Explained): string {
   if (isStored) return 'yes: the next such request is a hit'
   if (nearest.length === 0) return 'no, and nothing else is'
+  const [first] = nearest
+  if (first?.differs.length === 0 && missReason !== undefined && missReason !== noEntry) {
+    return `not for this request: ${missReason}`
+  }
   const lines = nearest.map(({ lookupKey, createdAt, differs }) => {
     const fields =
       differs.length === 0 ? 'nothing but the scope' : differs.map(printable).join(', ')

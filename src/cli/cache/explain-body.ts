@@ -1,6 +1,5 @@
-import { type NearEntry, nearestEntries } from '../../cache/inspect-cache.ts'
+import { lookUp, type NearEntry, nearestEntries } from '../../cache/inspect-cache.ts'
 import type { Store } from '../../interface/store.ts'
-import { limitedKey, lookupKey } from '../../key/response-key.ts'
 import { localScope, nodeSecretBytes } from '../../key/scope.ts'
 import { sampleMax } from '../../limits.ts'
 import { type Explanation, explainRequest } from '../../server/explain-request.ts'
@@ -18,8 +17,10 @@ export interface Explained extends Explanation {
   readonly endpoint: string
   readonly model: KnownModel
   readonly isSecretKnown: boolean
-  /** Whether the answer is stored under the key. */
+  /** Whether an answer is stored that serves this request. */
   readonly isStored: boolean
+  /** Why the request would be a miss; undefined where it would be a hit. */
+  readonly missReason?: string | undefined
   readonly nearest: readonly NearEntry[]
 }
 
@@ -54,15 +55,15 @@ export async function explainBody(
   return { ...explanation, ...found, endpoint, model, isSecretKnown: secret !== undefined }
 }
 
-/**
- * Complete answers are stored under the key, those cut at the limit of tokens under one made from
- * both.
- */
+/** Asks as a node would, so that both give the same reason. */
 function findStored(
   store: Store,
   { key, maxTokens, fieldDigests }: Explanation,
-): Pick<Explained, 'isStored' | 'nearest'> {
-  const keys = [key, limitedKey(key, maxTokens ?? 0)]
-  const isStored = keys.some(candidate => store.peek(lookupKey(candidate)) !== undefined)
-  return { isStored, nearest: nearestEntries(store, fieldDigests, nearestMax) }
+): Pick<Explained, 'isStored' | 'missReason' | 'nearest'> {
+  const lookup = lookUp(store, key, { maxTokens })
+  return {
+    isStored: lookup.outcome === 'hit',
+    missReason: lookup.outcome === 'hit' ? undefined : lookup.reason,
+    nearest: nearestEntries(store, fieldDigests, nearestMax),
+  }
 }

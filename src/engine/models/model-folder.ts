@@ -99,7 +99,7 @@ export class ModelFolder {
     }
     const [match] = matches
     if (match !== undefined) return match
-    if (/\.gguf$/i.test(wanted)) return await givenModel(wanted)
+    if (/\.gguf$/i.test(wanted) || (await isFile(wanted))) return await givenModel(wanted)
     throw modelNotFound(wanted, names(models))
   }
 
@@ -189,6 +189,14 @@ async function givenModel(given: string): Promise<KnownModel> {
       { origin: 'client', cause: error },
     )
   }
+}
+
+/** Whether it is there: a model's file may have any name, as those in Ollama's folder do. */
+async function isFile(path: string): Promise<boolean> {
+  return await fileBytesOf(resolve(path)).then(
+    () => true,
+    () => false,
+  )
 }
 
 async function bundledModel(): Promise<KnownModel> {

@@ -8,7 +8,7 @@ import {
   startTestUpstream,
   type TestUpstream,
 } from '../../../test/support/test-upstream.ts'
-import { OperationError } from '../../errors.ts'
+import { contextLengthExceeded, OperationError } from '../../errors.ts'
 import type { EngineModel } from '../../interface/engine.ts'
 import { assertGrammar } from '../../interface/generation.compliance.ts'
 import type { GenerationEvent } from '../../interface/generation.ts'
@@ -315,6 +315,7 @@ describe('UpstreamEngine generate() fails with', () => {
           "This model's maximum context length is 4096 tokens. However, you requested 5100 " +
           'tokens (5000 in the messages, 100 in the completion).',
       },
+      { message: contextLengthExceeded(5_000, 4_096).message, code: 'context_length_exceeded' },
     ]
     for (const error of says) {
       const { model } = await start(exchange => exchange.json({ error }, 400))

@@ -79,11 +79,11 @@ describe('sendStream()', () => {
     }
   })
 
-  it('tells of a failure in the way of the API, after what came before it', async test => {
+  it('tells of a failure in the way of the API, after what came before it, and throws it', async test => {
     const { reply, received } = await exchange(test)
-    const sent = send(reply, events())
+    const sent = assert.rejects(send(reply, events()), { code: 'upstream_failed' })
     assert.equal(await textOf(await received), 'one[upstream_failed req_1]')
-    assert.equal(await sent, undefined)
+    await sent
 
     async function* events(): AsyncGenerator<GenerationEvent, undefined, void> {
       yield text('one')

@@ -17,7 +17,7 @@ export interface LiveStream {
 
 /**
  * Writes events as they come until the end, an error or the client's departure, and tells what was
- * used.
+ * used. An error is told to the client, which has the head already, and thrown for the log.
  */
 export async function sendStream(
   reply: ServerResponse,
@@ -38,6 +38,7 @@ export async function sendStream(
     if (!reply.destroyed) reply.end(encoder.end())
   } catch (error) {
     if (!reply.destroyed) reply.end(encoder.fail(asOperationError(error), requestId))
+    throw error
   } finally {
     pulse.stop()
     await events.return?.()

@@ -89,7 +89,7 @@ export function replyError(
   })
 }
 
-/** llama-server tells both numbers as fields; OpenAI and vLLM in a sentence. */
+/** llama-server tells both numbers as fields; OpenAI, vLLM and our own nodes in a sentence. */
 function contextLengthError(label: UpstreamLabel, said: Said): OperationError | undefined {
   if (said.status !== 400 && said.status !== 413 && said.status !== 500) return undefined
   const error = errorObjectOf(parseJson(said.body))
@@ -100,7 +100,7 @@ function contextLengthError(label: UpstreamLabel, said: Said): OperationError | 
     /maximum context length|context (size|window|length)/i.test(message)
   if (!isAboutContext) return undefined
   const contextTokens =
-    numberOf(error?.['n_ctx']) ?? numberIn(/context \w+ (?:is|of) (\d+)/, message)
+    numberOf(error?.['n_ctx']) ?? numberIn(/context (?:\w+ (?:is|of)|holds) (\d+)/, message)
   const promptTokens =
     numberOf(error?.['n_prompt_tokens']) ??
     numberIn(/\((\d+) in (?:the messages|your prompt)/, message) ??

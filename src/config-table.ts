@@ -19,6 +19,15 @@ export type SettingName =
   | 'maxDisk'
   | 'maxMemory'
   | 'logLevel'
+  | 'p2pHost'
+  | 'p2pPort'
+  | 'peers'
+  | 'announce'
+  | 'mdns'
+  | 'relay'
+  | 'network'
+  | 'offline'
+  | 'trustUpstreams'
 
 /** Timers of Node overflow past 2^31 ms and then fire at once. */
 const timerMsMax = 24 * 24 * 3_600_000
@@ -125,6 +134,41 @@ export const settings: { readonly [name in SettingName]: Setting } = {
     choices: ['error', 'warn', 'info', 'debug'],
     default: 'info',
     help: 'what goes to the log file',
+  },
+  p2pHost: {
+    kind: 'text',
+    default: '0.0.0.0',
+    help: 'address on which peers of the swarm reach this node',
+  },
+  p2pPort: { kind: 'port', default: 11_501, help: 'port for peers of the swarm (0: any free one)' },
+  peers: {
+    kind: 'list',
+    default: [],
+    help: 'multiaddr of a member to stay connected with; may be repeated',
+  },
+  announce: {
+    kind: 'list',
+    default: [],
+    help: 'multiaddr at which others reach this node (port forwarding)',
+  },
+  mdns: { kind: 'switch', default: true, help: 'find members of the swarm on the local network' },
+  relay: {
+    kind: 'choice',
+    choices: ['off', 'client', 'server'],
+    default: 'off',
+    help: 'client: be reached through relays of the swarm; server: be one',
+  },
+  network: {
+    kind: 'choice',
+    choices: ['loopback', 'lan', 'wan'],
+    default: 'lan',
+    help: 'where the members are: this machine, a private network, the Internet',
+  },
+  offline: { kind: 'switch', default: false, help: 'stay out of the swarm this time' },
+  trustUpstreams: {
+    kind: 'switch',
+    default: true,
+    help: 'take members’ answers from upstreams, which nobody can recompute, on their word',
   },
 }
 

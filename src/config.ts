@@ -35,6 +35,15 @@ export interface Config {
   readonly maxDisk: number
   readonly maxMemory: number
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
+  readonly p2pHost: string
+  readonly p2pPort: number
+  readonly peers: readonly string[]
+  readonly announce: readonly string[]
+  readonly mdns: boolean
+  readonly relay: 'off' | 'client' | 'server'
+  readonly network: 'loopback' | 'lan' | 'wan'
+  readonly offline: boolean
+  readonly trustUpstreams: boolean
 }
 
 export type SettingSource = 'flag' | 'env' | 'file' | 'default'

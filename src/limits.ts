@@ -169,7 +169,189 @@ export const storeCorruptFoldersMax = 3
  */
 export const storeCheckPagesMax = 262_144
 
+/**
+ * Largest signed receipt. The longest fields are model id and numeric class, each some hundred
+ * bytes; all else is 400 bytes.
+ */
+export const receiptBytesMax: number = 4 * KiB
+/**
+ * How far another node's clock may be off before its receipts count as expired or from the future.
+ */
+export const receiptClockSkewMs = 3_600_000
+/** Leaves of one receipt: one per completion token, of all choices. Equals `flightEventsMax`. */
+export const leavesMax: number = flightEventsMax
+/**
+ * Largest list of leaves: a sealed record opens to no more. With full sketches 46 bytes a leaf are
+ * usual, so that `leavesMax` leaves fit.
+ */
+export const leavesBytesMax: number = answerBytesMax
+/** Alternatives kept per leaf. Eight tell models and quantisations apart (research, TOPLOC). */
+export const sketchMax = 8
+/** Issuers whose public keys are kept ready for checking: about 1 KB each. */
+export const issuerKeysMax = 1_024
+/** Peers whose behaviour is remembered, the longest unseen forgotten: about 100 bytes each. */
+export const reputationPeersMax = 4_096
+
 /** Log lines that wait for the disk. When it is full they would otherwise fill the memory. */
 export const logBufferBytesMax: number = MiB
 /** Lines of the log that are shown at most: more is a job for the file itself. */
 export const logLinesMax = 1_000_000
+
+/**
+ * Largest request, reply or stream message between peers. A batch of 4,096 look-up keys is 128 KiB;
+ * larger things travel as streams.
+ */
+export const messageBytesMax: number = MiB
+/**
+ * Messages a stream's sender may be ahead of what the reader took: two would do on a LAN, eight
+ * hide a round trip of 100 ms at 80 messages/s of token streaming.
+ */
+export const streamAheadMax = 8
+/** Requests of one peer that are answered at once; more are refused as overloaded. */
+export const requestsPerPeerMax = 1_024
+/** Streams that one peer may have open here. One per answer that it follows. */
+export const streamsPerPeerMax = 256
+/** Members that a node keeps connections to. Each costs about 100 KiB of buffers. */
+export const membersMax = 1_024
+
+/**
+ * Connections that a public address may open per second. A home or office hides many nodes behind
+ * one address; the library's own 5 refuses a team that starts together.
+ */
+export const inboundPerSecondMax = 32
+/** The same for loopback, where a whole test bed is one address. */
+export const inboundPerSecondLoopbackMax = 512
+/** Connections that have not yet proved membership. Each may stay for the proof's 5 s. */
+export const inboundPendingMax = 256
+/** Of these, from one address, so that one stranger cannot take them all. */
+export const inboundPendingPerAddressMax = 32
+/** Time for a proof of membership: two round trips, even over a slow satellite. */
+export const membershipTimeoutMs = 5_000
+/** Time to open a connection, name look-up and proofs included. */
+export const dialTimeoutMs = 15_000
+/** First pause before a lost peer is dialled again; it doubles up to the longest. */
+export const redialFirstMs = 1_000
+export const redialLongestMs = 60_000
+/** Attempts for a peer that was only discovered: about ten minutes, then its address is stale. */
+export const discoveredAttemptsMax = 12
+/** Discovered peers are dialled while fewer are connected: a full mesh of the usual swarms. */
+export const meshPeersMax = 64
+/** Members that one is told of at once: as many as it would dial. */
+export const membersToldMax: number = meshPeersMax
+/** Addresses of one member that are told: of a few interfaces, IPv4 and IPv6, and of relays. */
+export const addressesPerMemberMax = 8
+/** Longest multiaddr as text: one through a relay with a certificate hash has about 300 bytes. */
+export const addressTextMax = 512
+/** Longest wait for a member to tell of others: it has nothing to look up. */
+export const membersTimeoutMs = 10_000
+/**
+ * Their bytes, with those of their replies that wait to be sent: bounds a peer's share of memory.
+ */
+export const peerRequestBytesMax: number = 8 * MiB
+/** Requests of ours that wait for one peer's reply. */
+export const peerPendingMax = 1_024
+/** Bytes that wait to be sent to one peer. A peer that reads so slowly is as good as gone. */
+export const peerSendBytesMax: number = 16 * MiB
+/** How often a connection is tried and measured. */
+export const peerPingIntervalMs = 15_000
+/** Silence after which a pinged peer counts as gone. */
+export const peerPingTimeoutMs = 10_000
+/** Peers that are refused. Far more than a person bans by hand. */
+export const bannedPeersMax = 4_096
+/** Peers that may hold a place at our relay at once. */
+export const relayReservationsMax = 128
+/** What one relayed connection may carry: many answers, but no KV state. */
+export const relayBytesMax: number = 64 * MiB
+/** How long one relayed connection may last before it is made anew. */
+export const relayDurationMs = 3_600_000
+
+/**
+ * Members of a swarm up to which everybody is simply asked for a key: one batched message each is
+ * no more than what owners would cost, and nothing has to be announced.
+ */
+export const directoryAskAllMax = 8
+/** Keys of one announcement: 128 KiB, far below the largest message. */
+export const directoryAnnounceKeysMax = 4_096
+/** Keys of one look-up message. As many as there are flights would ask at the same moment. */
+export const directoryFindKeysMax = 1_024
+/** Different peers that one look-up reply may name: all members, and as many strangers. */
+export const directoryAnswerPeersMax = 2_048
+/** Providers named for one key: whoever asks tries a few. Popular answers have thousands. */
+export const directoryProvidersMax = 16
+/** Keys that this node announces: about 250 bytes each. */
+export const directoryProvidedMax = 524_288
+/**
+ * Records that an owner keeps for one provider. One with 100,000 keys in a swarm of nine gives each
+ * owner 33,000.
+ */
+export const directoryRecordsPerPeerMax = 65_536
+/** Records that an owner keeps in all, about 200 bytes each. Past it new ones are refused. */
+export const directoryRecordsMax = 524_288
+/** Announcements that a peer may send at once; an honest one sends one per second. */
+export const directoryAnnounceBurst = 32
+/** Announcements per second that a peer may keep up. */
+export const directoryAnnouncePerSecond = 4
+/** Keys remembered as known to nobody, for about a second. */
+export const directoryNegativesMax = 16_384
+/** Regions of the key space remembered, 20 peers each: a swarm of 10,000 has about that many. */
+export const directoryRegionsMax = 1_024
+/** Peers of one region: as many as the hash table names for a key. */
+export const directoryRegionPeersMax = 20
+/** Walks through the hash table at once. Each occupies up to 30 members for a second. */
+export const directoryWalksMax = 4
+/** Longest walk: a frozen member costs the hash table 10 s. */
+export const directoryWalkTimeoutMs = 20_000
+/** Peers called at once to be told or asked. A call costs both sides about 15 ms of processor. */
+export const directoryCallsMax = 64
+/** Longest call. Members that are there answer within a few round trips. */
+export const directoryCallTimeoutMs = 5_000
+/** Peers of a region asked for one key, those instead of others that are gone included. */
+export const directoryAskedMax = 8
+/** Providers called for one look-up because they are not connected. Whoever asks tries a few. */
+export const directoryProvidersCalledMax = 8
+
+/** Look-up keys of one request for records. More are asked for in the next request. */
+export const recordKeysMax = 64
+/** Records of one reply together; what does not fit is taken as a stream. */
+export const recordReplyBytesMax: number = 192 * KiB
+/** Keys that this node shares with its swarm: 1 M answers of 4 KB fill the disk tier's default. */
+export const sharedKeysMax = 1_048_576
+/** Keys that nobody had, remembered briefly so that a burst of misses asks once. */
+export const negativeKeysMax = 8_192
+/** How long nobody's having a key is believed. Somebody may be computing it this moment. */
+export const negativeMs = 2_000
+/** Peers asked for one record, best first. Each failure costs a round trip that the engine uses. */
+export const providersAskedMax = 4
+/** Members up to which everybody is simply asked: a reply of "none" is cheaper than a directory. */
+export const askEverybodyMax = 8
+/** Longest wait for a peer's answer. The engine runs beside it after two round trips anyway. */
+export const peerAnswerTimeoutMs = 5_000
+/** Connections with one peer: one in use, and those that fade out or that AutoNAT tries. */
+export const connectionsPerPeerMax = 4
+/**
+ * Pieces in which a large record is streamed: one libp2p message each, small enough to share a
+ * link.
+ */
+export const streamPieceBytes: number = 128 * KiB
+/** Answers that peers may wait for. Equals the flights at once. */
+export const sharedFlightsMax: number = flightsMax
+/** Bytes of records that are streamed to one peer at once: two of the largest, and some more. */
+export const servedPerPeerBytesMax: number = 3 * answerBytesMax
+/** The same for all peers together; past it they are told that this node has too much to do. */
+export const servedBytesMax: number = 12 * answerBytesMax
+/** Keys looked at by one sweep for those that were evicted: about 1 ms, 1 M keys in 17 hours. */
+export const sharedSweepKeys = 256
+/** How often. Whoever asks for an evicted key withdraws it at once. */
+export const sharedSweepIntervalMs = 15_000
+/**
+ * Longest that one look-up on peers takes, waiting for an answer that a peer is computing included.
+ * The engine runs beside it long before.
+ */
+export const peerSearchMsMax = 60_000
+/**
+ * Largest sealed record taken from a peer: the largest answer, which may not compress at all (zstd
+ * then adds up to 1/256).
+ */
+export const sealedRecordBytesMax: number = answerBytesMax + 128 * KiB
+/** Addresses of members that a node remembers: all are dialled at its start, and one will do. */
+export const rememberedAddressesMax = 64

@@ -4,6 +4,8 @@ import type { Config } from './config.ts'
 import type { EngineSet } from './engines.ts'
 import type { EngineModel } from './interface/engine.ts'
 import type { Store } from './interface/store.ts'
+import type { JoinedSwarm } from './swarm-part.ts'
+import { describeSwarm } from './swarm-report.ts'
 import type { MetricTotals } from './telemetry/prometheus.ts'
 
 export interface NodeFacts {
@@ -16,6 +18,7 @@ export interface NodeFacts {
   readonly engineSet: EngineSet
   readonly models: ModelTable
   readonly store: Store
+  readonly swarm: JoinedSwarm | undefined
   readonly totals: MetricTotals
   readonly requestsRunning: number
 }
@@ -42,7 +45,8 @@ export function describeNode(facts: NodeFacts): NodeStatus {
     engines: engineSet.engines.map(engine => ({ kind: engine.kind, ...engine.load() })),
     requestsRunning: facts.requestsRunning,
     cache: { tiers: facts.store.stats().tiers, ...totals },
-    sharing: 'nothing: prompts and answers stay on this machine',
+    swarm: facts.swarm === undefined ? null : describeSwarm(facts.swarm),
+    sharing: sharingOf(facts.swarm),
   }
 }
 
@@ -74,4 +78,12 @@ function describeModel(model: EngineModel): ModelStatus {
     chat: model.capabilities.chat,
     embeddings: model.capabilities.embeddings,
   }
+}
+
+function sharingOf(swarm: JoinedSwarm | undefined): string {
+  if (swarm === undefined) return 'nothing: prompts and answers stay on this machine'
+  return (
+    `answers with the members of swarm '${swarm.state.name}', sealed: only who asks the same can ` +
+    'open one. `x-hyperspace-scope: local` keeps a request here'
+  )
 }

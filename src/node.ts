@@ -23,6 +23,8 @@ import { TaskScope } from './std/task-scope.ts'
 import { LmdbStore } from './store/lmdb-store.ts'
 import { MemoryStore } from './store/memory-store.ts'
 import { TieredStore } from './store/tiered-store.ts'
+import { addSwarmEndpoints } from './swarm-endpoints.ts'
+import { SwarmPart } from './swarm-part.ts'
 import { openLog } from './telemetry/log.ts'
 import { PrometheusMetrics } from './telemetry/prometheus.ts'
 
@@ -58,6 +60,7 @@ interface Running {
   readonly metrics: PrometheusMetrics
   readonly models: ModelTable
   readonly server: HttpServer
+  readonly swarm: SwarmPart
   readonly parts: readonly Startable[]
   readonly startedAt: number
 }
@@ -111,6 +114,7 @@ class Node implements HyperspaceNode {
       engineSet: running.engineSet,
       models: running.models,
       store: running.store,
+      swarm: running.swarm.joined,
       totals: running.metrics.totals,
       requestsRunning: running.server.runningCount,
       startedAt: running.startedAt,
@@ -226,14 +230,16 @@ class Node implements HyperspaceNode {
       store: () => store.stats(),
       requestsRunning: () => server.runningCount,
       engine: () => totalLoad(engineSet),
+      swarm: () => swarm.counts,
     })
     const cache = new ResponseCache(
       { store, clock, random, log, metrics, scope: background },
       { ttlMs: config.ttl },
     )
     const flights = new Flights(background)
+    const swarm = new SwarmPart({ clock, random, log, metrics, store, cache }, config)
     const answerer = new Answerer(
-      { models, cache, flights, clock, random, metrics },
+      { models, cache, flights, clock, random, metrics, swarm: scope => swarm.answersOf(scope) },
       { nodeSecret, sampled: config.sampled },
     )
     const router = createRouter({
@@ -251,11 +257,13 @@ class Node implements HyperspaceNode {
       status: () => this.status(),
       shutdown: () => this.#shutDown(log),
     })
+    addSwarmEndpoints(router, { swarm, clock })
     const guard = new Guard({
       apiKeys: config.apiKey,
       allowOrigins: config.allowOrigin,
       nodeSecret,
       isLoopback: isLoopback(config.host),
+      sharedScope: () => swarm.joined?.scope,
     })
     const server = new HttpServer(
       { guard, router, answerer, models, cache, flights, clock, random, metrics, log },
@@ -268,8 +276,8 @@ class Node implements HyperspaceNode {
       // nobody follows.
       stop: () => background.close(),
     }
-    const parts = [store, ...engineSet.engines, tasks, server]
-    return { engineSet, store, flights, metrics, models, server, parts, startedAt }
+    const parts = [store, ...engineSet.engines, tasks, swarm, server]
+    return { engineSet, store, flights, metrics, models, server, swarm, parts, startedAt }
   }
 }
 

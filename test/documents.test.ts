@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { existsSync, globSync, readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
+import { CapturedTerminal } from '../src/cli/captured-terminal.ts'
 import { exitCodes } from '../src/cli/exit-code.ts'
+import { runCli } from '../src/cli/program.ts'
+import { flagOf, isSettingName, settings } from '../src/config-table.ts'
 import { type ErrorCode, OperationError } from '../src/errors.ts'
 import { httpStatusOf } from '../src/server/http-status.ts'
 
@@ -14,6 +17,12 @@ function rows(document: string, first: RegExp): readonly (readonly [string, stri
   return [...read(document).matchAll(/^\| (\S+) +\| ([^|]+?) +\|/gm)].flatMap(
     ([, name = '', value = '']) => (first.test(name) ? [[name, value] as const] : []),
   )
+}
+
+async function help(...words: readonly string[]): Promise<string> {
+  const terminal = new CapturedTerminal()
+  assert.equal(await runCli([...words, '--help'], terminal), 0, words.join(' '))
+  return terminal.out
 }
 
 describe('docs/errors.md', () => {
@@ -62,5 +71,25 @@ describe('documents', () => {
       named.filter(name => !existsSync(new URL(name, root))),
       [],
     )
+  })
+
+  it('name only commands and flags that there are', async () => {
+    const flags = new Set([...Object.keys(settings)].filter(isSettingName).map(flagOf))
+    const documents = globSync('{*.md,docs/*.md,spec/*.md}', { cwd: root })
+    const examples = documents.flatMap(path => [
+      ...read(path).matchAll(/(?:bin\/)?hyperspace ((?:[a-z]+ ?)+)([^`\n|#]*)/g),
+    ])
+    const topics = await help()
+    for (const [line, words = '', rest = ''] of examples) {
+      const [command = '', sub = ''] = words.trim().split(' ')
+      if (!new RegExp(`^  ${command}\\b`, 'm').test(topics)) continue
+      const isGroup = /\nCommands:/.test(await help(command))
+      // A group that does something by itself does what its `ls` does.
+      const text = await help(command, ...(isGroup ? [sub === '' ? 'ls' : sub] : []))
+      for (const [, flag = ''] of rest.matchAll(/(--[a-z][a-z0-9-]+)/g)) {
+        assert.ok(text.includes(flag) || flags.has(flag as ReturnType<typeof flagOf>), line)
+      }
+    }
+    assert.ok(examples.length > 20)
   })
 })

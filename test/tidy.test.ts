@@ -83,9 +83,7 @@ describe('tidy', () => {
     const faults = product.flatMap(file =>
       file.imports
         .filter(({ isOurs, target }) => !isOurs && !target.startsWith('node:'))
-        .filter(
-          ({ target }) => !(packages[target] ?? []).some(prefix => file.path.startsWith(prefix)),
-        )
+        .filter(({ target }) => !foldersOf(target).some(prefix => file.path.startsWith(prefix)))
         .map(({ target }) => `${file.path} imports ${target}`),
     )
     none(faults, 'A package belongs behind an adapter (test/tidy/rules.ts says which).')
@@ -163,6 +161,11 @@ function isUnbreakable(path: string, line: string): boolean {
   return (
     line.includes('://') || (isTest(path) && /^\s*(?:it\(|test\(|describe\(|['"`/])/.test(line))
   )
+}
+
+/** Where a package may be imported. */
+function foldersOf(name: string): readonly string[] {
+  return packages[name] ?? packages[`${name.split('/')[0]}/*`] ?? []
 }
 
 /** Leaves out what test/tidy/rules.ts allows, each with its reason. */

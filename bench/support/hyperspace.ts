@@ -7,6 +7,8 @@ export interface NodeTargetOptions {
   /** A folder for the node's data. */
   readonly folder: string
   readonly core: number
+  /** More flags of `hyperspace up`. */
+  readonly flags?: readonly string[]
 }
 
 /** A node as people run it: the command line, with an upstream in place of a model. */
@@ -20,6 +22,7 @@ export async function startHyperspace(options: NodeTargetOptions): Promise<Serve
       ...['--port', String(port)],
       ...['--data', join(options.folder, 'data')],
       ...['--upstream', options.upstream],
+      ...(options.flags ?? []),
     ],
     core: options.core,
   })
@@ -28,10 +31,16 @@ export async function startHyperspace(options: NodeTargetOptions): Promise<Serve
 export async function startUpstream(options: {
   readonly tokens: number
   readonly core: number
+  /** How long it thinks. @default 0 */
+  readonly delayMs?: number
 }): Promise<ServerProcess> {
   return await startServer({
     script: fileURLToPath(new URL('../targets/upstream.ts', import.meta.url)),
-    args: port => ['--port', String(port), '--tokens', String(options.tokens)],
+    args: port => [
+      ...['--port', String(port)],
+      ...['--tokens', String(options.tokens)],
+      ...['--delay', String(options.delayMs ?? 0)],
+    ],
     core: options.core,
   })
 }

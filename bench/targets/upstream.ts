@@ -1,10 +1,18 @@
 import { createServer, type ServerResponse } from 'node:http'
 import { parseArgs } from 'node:util'
 
-/** An OpenAI-compatible server that needs no time: the same answer of `--tokens` words, at once. */
+/**
+ * An OpenAI-compatible server: the same answer of `--tokens` words, at once or after `--delay`
+ * milliseconds.
+ */
 const { values } = parseArgs({
-  options: { port: { type: 'string' }, tokens: { type: 'string', default: '16' } },
+  options: {
+    port: { type: 'string' },
+    tokens: { type: 'string', default: '16' },
+    delay: { type: 'string', default: '0' },
+  },
 })
+const delayMs = Number(values.delay)
 const model = 'bench'
 const words = Array.from({ length: Number(values.tokens) }, (_, index) => `word${index % 10} `)
 const usage = {
@@ -36,11 +44,16 @@ createServer((message, reply) => {
   message.on('end', () => {
     if (message.url === '/v1/models') sendJson(reply, JSON.stringify({ data: [{ id: model }] }))
     else if (message.method !== 'POST') reply.writeHead(404).end()
-    else if (Buffer.concat(chunks).includes('"stream":true')) {
-      reply.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream)
-    } else sendJson(reply, body)
+    else if (delayMs > 0) setTimeout(() => answer(reply, Buffer.concat(chunks)), delayMs)
+    else answer(reply, Buffer.concat(chunks))
   })
 }).listen(Number(values.port), '127.0.0.1')
+
+function answer(reply: ServerResponse, question: Buffer): void {
+  if (question.includes('"stream":true')) {
+    reply.writeHead(200, { 'content-type': 'text/event-stream' }).end(stream)
+  } else sendJson(reply, body)
+}
 
 function chunkOf(choice: object): string {
   const value = { ...head, object: 'chat.completion.chunk', choices: [{ index: 0, ...choice }] }

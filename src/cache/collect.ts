@@ -101,6 +101,7 @@ function closeChoice(open: OpenChoice, finish: FinishEvent): Choice {
     finish: finish.reason,
     ...(finish.stopSequence === undefined ? {} : { stopSequence: finish.stopSequence }),
     ...(open.logprobs.length === 0 ? {} : { logprobs: open.logprobs }),
+    ...(finish.tokenIds === undefined ? {} : { tokenIds: finish.tokenIds }),
   }
 }
 

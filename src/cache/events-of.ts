@@ -41,5 +41,6 @@ function* choiceEvents(choice: Choice, index: number): Generator<GenerationEvent
     choice: index,
     reason: choice.finish,
     ...(choice.stopSequence === undefined ? {} : { stopSequence: choice.stopSequence }),
+    ...(choice.tokenIds === undefined ? {} : { tokenIds: choice.tokenIds }),
   }
 }

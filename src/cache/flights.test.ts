@@ -2,10 +2,24 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { OperationError } from '../errors.ts'
 import type { GenerationEvent } from '../interface/generation.ts'
+import { modelIdFromName } from '../key/model-id.ts'
+import { lookupKey, parseResponseKey } from '../key/response-key.ts'
 import { TaskScope } from '../std/task-scope.ts'
 import { type FlightPlan, Flights } from './flights.ts'
+import type { Entry } from './response-cache.ts'
 
 const usage = { promptTokens: 1, cachedTokens: 0, completionTokens: 3, reasoningTokens: 0 }
+
+const key = parseResponseKey('ab'.repeat(32))
+assert.ok(key)
+
+function entryOf(): Omit<Entry, 'replies'> {
+  assert.ok(key)
+  const modelId = modelIdFromName('x')
+  const completion = { modelId, created: 1, choices: [], usage }
+  const made = { completion, maxTokens: undefined, costSeconds: 1, storedAt: 1, expiresAt: 2 }
+  return { ...made, lookupKey: lookupKey(key) }
+}
 
 /** A source whose events come when the test lets them. */
 class Source {
@@ -121,6 +135,26 @@ describe('Flights', () => {
     await scope.drain()
     assert.equal(source.completed, 0)
     assert.equal(flights.runningCount, 0)
+  })
+
+  it('leave() of everybody ends nothing that a peer had: it is complete and being kept', async () => {
+    const { flights, source, scope } = setUp()
+    const entry: Entry = { ...entryOf(), replies: new Map() }
+    const follower = flights.start('a', {
+      ...source.plan(),
+      run: async function* (_, tell) {
+        tell({ key, entry })
+        yield text('one')
+        yield { type: 'usage', usage }
+      },
+    })
+    await follower.events.next()
+    assert.equal(follower.origin()?.entry, entry)
+    const late = flights.join('a')
+    follower.leave()
+    late?.leave()
+    await scope.drain()
+    assert.equal(source.completed, 1)
   })
 
   it('a failure reaches every follower as it was thrown, those that join late included', async () => {

@@ -1,7 +1,9 @@
 import { OperationError } from '../errors.ts'
 import type { GenerationEvent } from '../interface/generation.ts'
+import type { ResponseKey } from '../key/response-key.ts'
 import { answerBytesMax, flightEventsMax, flightFollowersMax, flightsMax } from '../limits.ts'
 import type { TaskScope } from '../std/task-scope.ts'
+import type { Entry } from './response-cache.ts'
 
 /**
  * One caller's place in a flight. Iterate it, or `leave` it: a flight that nobody follows is
@@ -14,17 +16,32 @@ export interface Follower {
    * All events from the first, those that were there before included. Throws what the engine threw.
    */
   readonly events: AsyncGenerator<GenerationEvent, undefined, void>
+  /**
+   * Known from the first event on: the entry that a peer had, when it was faster than the engine.
+   */
+  origin(): FlightOrigin | undefined
   leave(): void
+}
+
+/** An answer that was found on a peer while (or before) the engine began. */
+export interface FlightOrigin {
+  readonly key: ResponseKey
+  readonly entry: Entry
 }
 
 export interface FlightPlan {
   /** Seconds since 1970. */
   readonly created: number
   /** Makes the events. Aborted when the last follower has left or the node stops. */
-  readonly run: (signal: AbortSignal) => AsyncIterable<GenerationEvent>
+  readonly run: (
+    signal: AbortSignal,
+    tell: (origin: FlightOrigin) => void,
+  ) => AsyncIterable<GenerationEvent>
   readonly onEvent: (event: GenerationEvent) => void
   /** After the last event, when nothing failed. */
   readonly onComplete: () => void
+  /** When it failed or was abandoned. */
+  readonly onFailed?: () => void
 }
 
 /**
@@ -100,6 +117,7 @@ class Flight {
   readonly #events: GenerationEvent[] = []
   readonly #abandoned = new AbortController()
   readonly #seats = new Set<Seat>()
+  #origin: FlightOrigin | undefined
   #textUnits = 0
   #state: 'flying' | 'landed' | 'failed' = 'flying'
   #failure: unknown
@@ -115,18 +133,23 @@ class Flight {
     const leave = (): void => {
       if (!this.#seats.delete(seat)) return
       seat.wake()
-      if (this.#seats.size === 0 && this.#state === 'flying') {
+      // An answer that a peer had is complete: nothing is saved by ending it.
+      if (this.#seats.size === 0 && this.#state === 'flying' && this.#origin === undefined) {
         this.#abandoned.abort(new DOMException('Every client has gone', 'AbortError'))
       }
     }
-    return { created: this.#created, events: this.#read(seat, leave), leave }
+    const origin = (): FlightOrigin | undefined => this.#origin
+    return { created: this.#created, events: this.#read(seat, leave), origin, leave }
   }
 
   async fly(plan: FlightPlan, stop: AbortSignal): Promise<void> {
     const onStop = (): void => this.#abandoned.abort(stop.reason)
     stop.addEventListener('abort', onStop, { once: true })
     try {
-      for await (const event of plan.run(this.#abandoned.signal)) {
+      const tell = (origin: FlightOrigin): void => {
+        this.#origin = origin
+      }
+      for await (const event of plan.run(this.#abandoned.signal, tell)) {
         this.#add(event)
         plan.onEvent(event)
       }
@@ -137,6 +160,7 @@ class Flight {
     } catch (error) {
       this.#state = 'failed'
       this.#failure = error
+      plan.onFailed?.()
     } finally {
       stop.removeEventListener('abort', onStop)
       this.#wakeAll()

@@ -12,7 +12,12 @@ import type { RecordChoice, RecordLogprob, ResponseRecord } from '../wire/respon
 /** A finished answer and what is kept beside it, as the record codec's plain values. */
 export function recordOf(
   completion: Completion,
-  made: { readonly costMs: number; readonly maxTokens: number | undefined },
+  made: {
+    readonly costMs: number
+    readonly maxTokens: number | undefined
+    /** Signed, as it travels with the answer (spec/receipts.md). */
+    readonly receipt?: Uint8Array
+  },
 ): ResponseRecord {
   const { promptTokens, cachedTokens, completionTokens, reasoningTokens } = completion.usage
   return {
@@ -22,6 +27,7 @@ export function recordOf(
     maxTokens: made.maxTokens ?? null,
     usage: [promptTokens, cachedTokens, completionTokens, reasoningTokens],
     choices: completion.choices.map(recordChoice),
+    ...(made.receipt === undefined ? {} : { receipt: made.receipt }),
   }
 }
 
@@ -46,6 +52,7 @@ function recordChoice(choice: Choice): RecordChoice {
     ),
     ...(choice.stopSequence === undefined ? {} : { stopSequence: choice.stopSequence }),
     ...(choice.logprobs === undefined ? {} : { logprobs: choice.logprobs.map(recordLogprob) }),
+    ...(choice.tokenIds === undefined ? {} : { tokenIds: choice.tokenIds }),
   }
 }
 
@@ -62,6 +69,7 @@ function choiceOf(choice: RecordChoice): Choice {
     finish: finishOf(choice.finish),
     ...(choice.stopSequence === undefined ? {} : { stopSequence: choice.stopSequence }),
     ...(choice.logprobs === undefined ? {} : { logprobs: choice.logprobs.map(logprobOf) }),
+    ...(choice.tokenIds === undefined ? {} : { tokenIds: choice.tokenIds }),
   }
 }
 

@@ -1,12 +1,14 @@
 import type { Completion } from '../interface/generation.ts'
 import type { Log } from '../interface/log.ts'
 import type { Metrics } from '../interface/metrics.ts'
-import type { Store, Tier } from '../interface/store.ts'
+import type { NewRecord, RecordMeta, Store, Tier } from '../interface/store.ts'
 import { type LookupKey, limitedKey, lookupKey, type ResponseKey } from '../key/response-key.ts'
+import type { SwarmTag } from '../key/scope.ts'
 import { answerBytesMax, fillQueueMax, openedBytesMax } from '../limits.ts'
 import type { Clock } from '../std/clock.ts'
 import { Lru } from '../std/lru.ts'
 import type { Random } from '../std/random.ts'
+import { isAbort } from '../std/signal.ts'
 import type { TaskScope } from '../std/task-scope.ts'
 import { decodeResponseRecord, encodeResponseRecord } from '../wire/response-record.ts'
 import { openRecord, sealRecord } from '../wire/sealed-record.ts'
@@ -23,6 +25,8 @@ export interface Entry {
   /** Milliseconds since 1970. */
   readonly storedAt: number
   readonly expiresAt: number
+  /** The issuer's signed statement about it (spec/receipts.md); absent in the local scope. */
+  readonly receipt?: Uint8Array
   /** Ready-made replies by wire variant: a hot answer is encoded once. */
   readonly replies: Map<string, ReadyReply>
 }
@@ -61,6 +65,30 @@ export interface NewAnswer {
   readonly maxTokens: number | undefined
   readonly costSeconds: number
   readonly fieldDigests: { readonly [field: string]: string }
+  /** Absent: the answer stays on this node. */
+  readonly share?: ShareAnswer
+}
+
+/** What makes an answer one of the swarm. */
+export interface ShareAnswer {
+  readonly swarm: SwarmTag | undefined
+  /** Signs it. Runs in the background, after the client has its answer. */
+  readonly certify: (lookupKey: LookupKey, expiresAt: number) => Promise<Uint8Array>
+  /** The answer can be given to peers; undefined: it stays here. */
+  readonly onStored: (lookupKey: LookupKey | undefined) => void
+}
+
+/** An answer that a peer had. */
+export interface PeerEntry extends Omit<Entry, 'lookupKey' | 'storedAt' | 'expiresAt' | 'replies'> {
+  /** When it was issued: passing on does not make an answer younger. */
+  readonly storedAt: number
+  /** Until when its receipt is good. */
+  readonly expiresAt: number
+  /** As it came: it is offered onward unchanged. */
+  readonly sealed: Uint8Array
+  /** What the opened answer weighs. */
+  readonly plainBytes: number
+  readonly swarm: SwarmTag | undefined
 }
 
 export interface ResponseCacheComponents {
@@ -83,13 +111,14 @@ export const noEntry = 'no entry for this request'
 /** Layer 1: finished answers, sealed in the store and opened in memory. */
 export class ResponseCache {
   readonly #parts: ResponseCacheComponents
-  readonly #ttlMs: number
+  /** How long an answer is served, from its making. */
+  readonly ttlMs: number
   readonly #opened = new Lru<ResponseKey, Entry>(openedBytesMax)
   #fillsWaiting = 0
 
   constructor(components: ResponseCacheComponents, options: { readonly ttlMs: number }) {
     this.#parts = components
-    this.#ttlMs = options.ttlMs
+    this.ttlMs = options.ttlMs
   }
 
   /**
@@ -109,18 +138,9 @@ export class ResponseCache {
    * reason when the disk cannot keep up.
    */
   fill(key: ResponseKey, answer: NewAnswer): void {
-    const { clock, metrics, scope } = this.#parts
+    const { clock, metrics } = this.#parts
     const isCut = answer.completion.choices.some(choice => choice.finish === 'length')
     const ownKey = isCut ? limitedKey(key, answer.maxTokens ?? 0) : key
-    const record = recordOf(answer.completion, {
-      costMs: answer.costSeconds * 1_000,
-      maxTokens: answer.maxTokens,
-    })
-    const plain = encodeResponseRecord(record)
-    if (plain.length > answerBytesMax) {
-      metrics.recordShed('too_large')
-      return
-    }
     const storedAt = clock.now()
     const entry: Entry = {
       lookupKey: lookupKey(ownKey),
@@ -128,22 +148,88 @@ export class ResponseCache {
       maxTokens: answer.maxTokens,
       costSeconds: answer.costSeconds,
       storedAt,
-      expiresAt: storedAt + this.#ttlMs,
+      expiresAt: storedAt + this.ttlMs,
       replies: new Map(),
     }
+    const plain = plainOf(entry)
+    if (plain.length > answerBytesMax) {
+      metrics.recordShed('too_large')
+      answer.share?.onStored(undefined)
+      return
+    }
     this.#opened.set(ownKey, entry, plain.length)
+    const { fieldDigests, share } = answer
+    const isQueued = this.#queueFill(async () => {
+      const certified = share && (await this.#certified(ownKey, entry, share))
+      const meta = { ...metaOf(entry), fieldDigests, ...(certified && sharedMeta(share?.swarm)) }
+      const isStored = await this.#put(entry, {
+        bytes: sealRecord(ownKey, certified ?? plain, this.#parts.random.bytes(12)),
+        meta,
+      })
+      share?.onStored(certified && isStored ? entry.lookupKey : undefined)
+    })
+    if (!isQueued) share?.onStored(undefined)
+  }
+
+  /** Keeps an answer that a peer had. It lives as long as its receipt, not past our own limit. */
+  adopt(key: ResponseKey, answer: PeerEntry, onStored: ShareAnswer['onStored']): Entry {
+    const { sealed, plainBytes, swarm, ...fields } = answer
+    const expiresAt = Math.min(answer.expiresAt, answer.storedAt + this.ttlMs)
+    const entry = { ...fields, expiresAt, lookupKey: lookupKey(key), replies: new Map() }
+    // Taken within the tolerance for clocks: good for whoever asked, and for nobody after.
+    if (expiresAt < this.#parts.clock.now()) {
+      onStored(undefined)
+      return entry
+    }
+    this.#opened.set(key, entry, plainBytes)
+    const isQueued = this.#queueFill(async () => {
+      const meta = { ...metaOf(entry), ...sharedMeta(swarm), fieldDigests: {} }
+      const isStored = await this.#put(entry, { bytes: sealed, meta })
+      onStored(isStored ? entry.lookupKey : undefined)
+    })
+    if (!isQueued) onStored(undefined)
+    return entry
+  }
+
+  /** Runs a write in the background; false, counted, when too many wait already. */
+  #queueFill(write: () => Promise<void>): boolean {
+    const { metrics, scope } = this.#parts
     if (this.#fillsWaiting >= fillQueueMax) {
       metrics.recordShed('queue_full')
-      return
+      return false
     }
     this.#fillsWaiting += 1
     scope.spawn('store answer', async () => {
       try {
-        await this.#put(ownKey, plain, entry, answer.fieldDigests)
+        await write()
       } finally {
         this.#fillsWaiting -= 1
       }
     })
+    return true
+  }
+
+  /**
+   * The record with its receipt; from now on the opened entry shows it too. Undefined where it
+   * could not be signed: then it stays here.
+   */
+  async #certified(
+    key: ResponseKey,
+    entry: Entry,
+    share: ShareAnswer,
+  ): Promise<Uint8Array | undefined> {
+    const { scope, log } = this.#parts
+    let receipt: Uint8Array
+    try {
+      receipt = await share.certify(entry.lookupKey, entry.expiresAt)
+    } catch (error) {
+      if (!scope.signal.aborted && !isAbort(error)) log.warn('answer not shared', { error })
+      return undefined
+    }
+    const certified = { ...entry, receipt, replies: new Map() }
+    const plain = plainOf(certified)
+    if (this.#opened.peek(key) === entry) this.#opened.set(key, certified, plain.length)
+    return plain
   }
 
   /** A ready-made reply of an opened entry; encoded by `encode` the first time. */
@@ -209,6 +295,7 @@ export class ResponseCache {
         costSeconds: record.costMs / 1_000,
         storedAt: stored.meta.createdAt,
         expiresAt: stored.meta.expiresAt,
+        ...(record.receipt === undefined ? {} : { receipt: record.receipt }),
         replies: new Map(),
       }
       this.#opened.set(key, entry, plain.length)
@@ -224,27 +311,33 @@ export class ResponseCache {
     }
   }
 
-  async #put(
-    key: ResponseKey,
-    plain: Uint8Array,
-    entry: Entry,
-    fieldDigests: NewAnswer['fieldDigests'],
-  ): Promise<void> {
-    const { store, random, metrics, log } = this.#parts
-    const bytes = sealRecord(key, plain, random.bytes(12))
-    const { costSeconds, storedAt: createdAt, expiresAt } = entry
+  async #put(entry: Entry, record: NewRecord): Promise<boolean> {
+    const { store, metrics, log } = this.#parts
     try {
-      await store.put(entry.lookupKey, {
-        bytes,
-        meta: { costSeconds, createdAt, expiresAt, fieldDigests },
-      })
-      metrics.recordStored(bytes.length)
+      await store.put(entry.lookupKey, record)
+      metrics.recordStored(record.bytes.length)
+      return true
     } catch (error) {
       metrics.recordShed('store_failed')
       // The store says once what is wrong with it; an answer each would flood the log.
       log.debug('answer not stored', { error })
+      return false
     }
   }
+}
+
+function sharedMeta(swarm: SwarmTag | undefined): Pick<RecordMeta, 'swarm'> {
+  return swarm === undefined ? {} : { swarm }
+}
+
+function metaOf({ costSeconds, storedAt, expiresAt }: Entry): Omit<RecordMeta, 'fieldDigests'> {
+  return { costSeconds, createdAt: storedAt, expiresAt }
+}
+
+function plainOf({ completion, costSeconds, maxTokens, receipt }: Entry): Uint8Array {
+  const costMs = costSeconds * 1_000
+  const made = { costMs, maxTokens, ...(receipt === undefined ? {} : { receipt }) }
+  return encodeResponseRecord(recordOf(completion, made))
 }
 
 /** Whole seconds since the entry was made; 0 when the clock was set back. */
@@ -252,9 +345,10 @@ export function ageSecondsOf(entry: Entry, now: number): number {
   return Math.max(0, Math.floor((now - entry.storedAt) / 1_000))
 }
 
-function whyUnfit(
-  entry: Entry,
-  { maxTokens, contextTokens = 0 }: LookupCondition,
+/** Why an answer does not serve an asker with this token limit; undefined when it does. */
+export function whyUnfit(
+  entry: Pick<Entry, 'completion' | 'maxTokens'>,
+  { maxTokens, contextTokens = 0 }: Pick<LookupCondition, 'maxTokens' | 'contextTokens'>,
 ): string | undefined {
   const isCut = entry.completion.choices.some(choice => choice.finish === 'length')
   if (isCut) {
@@ -271,7 +365,10 @@ function whyUnfit(
 }
 
 /** The size of the context that cut off a single choice; undefined where its limit may have. */
-function cuttingContextOf({ completion, maxTokens = Infinity }: Entry): number | undefined {
+function cuttingContextOf({
+  completion,
+  maxTokens = Infinity,
+}: Pick<Entry, 'completion' | 'maxTokens'>): number | undefined {
   const { promptTokens, completionTokens } = completion.usage
   if (completion.choices.length > 1 || completionTokens >= maxTokens) return undefined
   return promptTokens + completionTokens

@@ -10,7 +10,9 @@ import type { Clock } from '../std/clock.ts'
 import { CompletionCollector } from './collect.ts'
 import type { FlightPlan, Flights, Follower } from './flights.ts'
 import type { ModelTable, ServedModel } from './model-table.ts'
-import type { Entry, ResponseCache } from './response-cache.ts'
+import type { SwarmAnswers } from './peers/swarm-answers.ts'
+import type { SwarmMiss } from './peers/swarm-flight.ts'
+import type { Entry, Lookup, ResponseCache } from './response-cache.ts'
 
 export interface ServeComponents {
   readonly models: ModelTable
@@ -18,6 +20,8 @@ export interface ServeComponents {
   readonly flights: Flights
   readonly clock: Clock
   readonly metrics: Metrics
+  /** The swarm that a scope belongs to; none for a local scope, and while the node is in none. */
+  readonly swarm?: (scope: Scope) => SwarmAnswers | undefined
 }
 
 export interface ServeOptions {
@@ -50,7 +54,7 @@ export interface CacheControl {
 export type Served =
   | {
       readonly outcome: 'hit'
-      readonly source: Tier
+      readonly source: Tier | 'peer'
       readonly key: ResponseKey
       readonly entry: Entry
       readonly phases: readonly Phase[]
@@ -116,10 +120,7 @@ export function serveRequest(
   }
 
   // 2. Look up: memory → disk.
-  const { maxAgeSeconds } = ask.control
-  const lookup = ask.control.noCache
-    ? ({ outcome: 'miss', reason: 'the client asked for a fresh answer (no-cache)' } as const)
-    : cache.find(key, { maxTokens, maxAgeSeconds, contextTokens: ownContextOf(served) })
+  const lookup = lookUp(cache, { served, ask, key })
   const lookupMs = clock.monotonicMs() - keyedMs
   const timed = [...phases, { name: 'lookup', ms: lookupMs } as const]
   metrics.lookupFinished(lookup.outcome, lookupMs / 1_000)
@@ -127,10 +128,13 @@ export function serveRequest(
     const { tier, entry } = lookup
     return { outcome: 'hit', source: tier, key: lookup.key, entry, phases: timed }
   }
-  if (ask.control.onlyIfCached) throw onlyCached(lookup.reason)
+  const swarm = parts.swarm?.(ask.scope)
+  const { onlyIfCached, noCache } = ask.control
+  if (onlyIfCached && (noCache || !swarm?.hasPeers)) throw onlyCached(lookup.reason)
 
   // 3. Single flight: whoever asks the same while it is being answered attaches to the same stream.
-  const flightId = `${key}/${maxTokens ?? ''}`
+  const condition = swarm === undefined ? '' : conditionOf(ask.control)
+  const flightId = `${key}/${maxTokens ?? ''}${condition}`
   const joined = flights.join(flightId)
   if (joined !== undefined) {
     metrics.flightJoined()
@@ -138,16 +142,27 @@ export function serveRequest(
     return { ...missOf(served, key, joined, timed), outcome: 'collapsed', reason, stores: true }
   }
 
-  // 4. Generate, streaming to every follower, and fill.
+  // 4. Peers and the engine race for it, streaming to every follower; then fill.
   const fill = { canonical, nodeSecret: options.nodeSecret }
-  const plan = planGeneration(parts, { served, ask, key, fill })
+  const generation = { served, ask, key, fill, ...(swarm && { swarm, asksPeers: !noCache }) }
+  const plan = onlyIfCached
+    ? planLookUp(parts, generation, lookup.reason)
+    : planGeneration(parts, generation)
   const follower = flights.start(flightId, plan)
-  return {
-    ...missOf(served, key, follower, timed),
-    outcome: 'miss',
-    reason: lookup.reason,
-    stores: true,
+  const { reason } = lookup
+  return { ...missOf(served, key, follower, timed), outcome: 'miss', reason, stores: true }
+}
+
+function lookUp(
+  cache: ResponseCache,
+  { served, ask, key }: Pick<Generation, 'served' | 'ask' | 'key'>,
+): Lookup {
+  const { noCache, maxAgeSeconds } = ask.control
+  if (noCache) {
+    return { outcome: 'miss', reason: 'the client asked for a fresh answer (no-cache)' }
   }
+  const { maxTokens } = ask.request
+  return cache.find(key, { maxTokens, maxAgeSeconds, contextTokens: ownContextOf(served) })
 }
 
 function missOf(
@@ -161,6 +176,14 @@ function missOf(
 > {
   const source = engine.kind === 'upstream' ? 'upstream' : 'engine'
   return { source, key, model, follower, phases }
+}
+
+/**
+ * Whoever limits an answer's age must not get an older one that a peer has, so that in a swarm only
+ * equal conditions share a flight.
+ */
+function conditionOf({ noCache, onlyIfCached, maxAgeSeconds }: CacheControl): string {
+  return `/${noCache ? 'fresh' : ''}${onlyIfCached ? 'cached' : ''}/${maxAgeSeconds ?? ''}`
 }
 
 /** What an upstream says of its context is not always what cuts its answers. */
@@ -182,21 +205,35 @@ interface Generation {
   readonly key: ResponseKey
   /** Absent: the answer is not to be kept. */
   readonly fill?: { readonly canonical: CanonicalRequest; readonly nodeSecret: Uint8Array }
+  /** Absent: the answer stays here. */
+  readonly swarm?: SwarmAnswers
+  /** Whether an answer that a peer has will do. */
+  readonly asksPeers?: boolean
 }
 
 function planGeneration(
   { clock, cache, metrics }: ServeComponents,
-  { served, ask, key, fill }: Generation,
+  { served, ask, key, fill, swarm, asksPeers = false }: Generation,
 ): FlightPlan {
   const { model } = served
+  const { request } = ask
+  const flight = swarm?.flight(missIn({ served, ask, key }), { asksPeers })
   const collector = new CompletionCollector()
   const startMs = clock.monotonicMs()
   let lastTokenMs: number | undefined
+  let isFromPeer = false
   const created = Math.floor(clock.now() / 1_000)
   return {
     created,
-    run: signal => model.generate(ask.request, { signal, seed: seedOf(key) }),
+    run: (signal, tell) => {
+      if (flight === undefined) return model.generate(request, { signal, seed: seedOf(key) })
+      return flight.run(signal, origin => {
+        isFromPeer = true
+        tell(origin)
+      })
+    },
     onEvent: event => {
+      if (isFromPeer) return
       collector.add(event)
       if (event.type !== 'text' && event.type !== 'tool-arguments') return
       const nowMs = clock.monotonicMs()
@@ -205,18 +242,60 @@ function planGeneration(
       lastTokenMs = nowMs
     },
     onComplete: () => {
+      // It is kept already, and its flight ends when it is stored.
+      if (isFromPeer) return
       const completion = collector.result(model.id, created)
       if (completion === undefined) throw cutOff()
-      if (fill === undefined) return
-      if (completion.choices.some(choice => choice.finish === 'content_filter')) return
+      const isFiltered = completion.choices.some(choice => choice.finish === 'content_filter')
+      if (fill === undefined || isFiltered) return flight?.giveUp()
+      const share = flight?.share(completion)
       cache.fill(key, {
         completion,
-        maxTokens: ask.request.maxTokens,
+        maxTokens: request.maxTokens,
         costSeconds: (clock.monotonicMs() - startMs) / 1_000,
         fieldDigests: fieldDigests(fill.canonical.fields, fill.nodeSecret),
+        ...(share === undefined ? {} : { share }),
       })
     },
+    onFailed: () => {
+      // What a peer had is being stored, whoever has gone away meanwhile.
+      if (!isFromPeer) flight?.giveUp()
+    },
   }
+}
+
+/** `only-if-cached` in a swarm: what peers have is cached too, but no engine is started. */
+function planLookUp(
+  { clock }: ServeComponents,
+  { served, ask, key, swarm }: Generation,
+  reason: string,
+): FlightPlan {
+  let isFound = false
+  return {
+    created: Math.floor(clock.now() / 1_000),
+    run: (signal, tell) => {
+      if (swarm === undefined) throw onlyCached(reason)
+      return swarm.lookUp(
+        missIn({ served, ask, key }),
+        origin => {
+          isFound = true
+          tell(origin)
+        },
+        signal,
+      )
+    },
+    onEvent: () => undefined,
+    onComplete: () => {
+      if (!isFound) throw onlyCached(`${reason}, and no peer has one`)
+    },
+  }
+}
+
+function missIn({ served, ask, key }: Pick<Generation, 'served' | 'ask' | 'key'>): SwarmMiss {
+  const { request, control } = ask
+  const { maxAgeSeconds } = control
+  const contextTokens = ownContextOf(served)
+  return { key, request, model: served.model, contextTokens, maxAgeSeconds }
 }
 
 function onlyCached(reason: string): OperationError {

@@ -30,6 +30,8 @@ export interface CommandSpec {
   readonly load: () => Promise<RunCommand>
   /** It handles Ctrl-C and SIGTERM itself. */
   readonly ownsSignals?: boolean
+  /** What its parent does when no command of it is named. */
+  readonly isDefault?: boolean
 }
 
 export function textOption({ options }: CommandContext, name: string): string | undefined {

@@ -26,6 +26,12 @@ const codesOfErrors: { readonly [code in ErrorCode]?: ExitCode } = {
   upstream_unreachable: exitCodes.network,
   upstream_timeout: exitCodes.network,
   upstream_failed: exitCodes.network,
+  peer_failed: exitCodes.network,
+  peer_overloaded: exitCodes.network,
+  peer_timeout: exitCodes.network,
+  peer_unreachable: exitCodes.network,
+  swarm_refused: exitCodes.network,
+  receipt_invalid: exitCodes.verification,
   record_invalid: exitCodes.verification,
 }
 

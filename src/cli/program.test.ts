@@ -58,7 +58,9 @@ describe('usage', () => {
     const { code, out } = await run('help up')
     assert.equal(code, 0)
     for (const name of Object.keys(settings).filter(isSettingName)) {
-      const flag = settings[name].kind === 'switch' ? `--no-${flagOf(name).slice(2)}` : flagOf(name)
+      // Of a switch, the one that changes something is offered.
+      const isOn = settings[name].default === true
+      const flag = isOn ? `--no-${flagOf(name).slice(2)}` : flagOf(name)
       assert.ok(out.includes(`  ${flag}`), flag)
       assert.ok(out.includes(envNameOf(name)), envNameOf(name))
     }

@@ -6,7 +6,9 @@ import { dataFolderOf } from './default-data.ts'
 import { describeError, type ExitCode, exitCodeOf, exitCodes } from './exit-code.ts'
 import { addModelCommands } from './models/model-commands.ts'
 import { addNodeCommands } from './node/node-commands.ts'
+import { addReceiptCommands } from './receipts/receipt-commands.ts'
 import { addSettingCommands } from './settings/setting-commands.ts'
+import { addSwarmCommands } from './swarm/swarm-commands.ts'
 import type { Terminal } from './terminal.ts'
 
 /**
@@ -55,7 +57,8 @@ function createProgram(
         '130 interrupted',
     )
   const add: AddCommand = (parent, spec) => {
-    const command = parent.command(spec.usage).description(spec.summary)
+    const { isDefault = false } = spec
+    const command = parent.command(spec.usage, { isDefault }).description(spec.summary)
     command.option('--data <dir>', 'data folder of the node (HYPERSPACE_DATA)')
     command.action(() => execute(() => runSpec(spec, command, terminal)))
     return command
@@ -63,6 +66,8 @@ function createProgram(
   addNodeCommands(program, add)
   addModelCommands(program, add)
   addCacheCommands(program, add)
+  addSwarmCommands(program, add)
+  addReceiptCommands(program, add)
   addSettingCommands(program, add)
   return program
 }

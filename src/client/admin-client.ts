@@ -4,7 +4,7 @@ import type { Completion } from '../interface/generation.ts'
 import type { StoreStats } from '../interface/store.ts'
 import { isJsonObject, type JsonObject } from '../std/json.ts'
 import type { AbortOptions } from '../std/signal.ts'
-import type { NodeStatus } from './node-status.ts'
+import type { NodeStatus, SwarmReport } from './node-status.ts'
 
 /**
  * Where a node is and what proves that the caller may administer it: `findRunningNode` reads both.
@@ -100,6 +100,43 @@ export class AdminClient {
     return added
   }
 
+  /** Who the node is, and its place in its swarm. */
+  async swarm(options: AbortOptions): Promise<SwarmReport> {
+    const report = await this.#call('GET', '/admin/swarm', options)
+    if (typeof report['self'] !== 'string') throw foreign(this.#address.url)
+    return report as unknown as SwarmReport
+  }
+
+  /** Makes the node follow its folder's swarm.json. @throws config_invalid, data_folder_unusable */
+  async reloadSwarm(options: AbortOptions): Promise<void> {
+    await this.#call('POST', '/admin/swarm/reload', options)
+  }
+
+  /** Returns the peer id found there. @throws peer_unreachable, swarm_refused */
+  async connectPeer(address: string, options: AbortOptions): Promise<string> {
+    const reply = await this.#call('POST', '/admin/peers/connect', options, { address })
+    return textOf(reply['peer'], this.#address.url)
+  }
+
+  async setPeerBanned(peer: string, isBanned: boolean, options: AbortOptions): Promise<void> {
+    await this.#call('POST', `/admin/peers/${isBanned ? 'ban' : 'unban'}`, options, { peer })
+  }
+
+  /** One round trip, in milliseconds. @throws peer_unreachable, peer_timeout */
+  async pingPeer(peer: string, options: AbortOptions): Promise<number> {
+    const { roundTripMs } = await this.#call('POST', '/admin/peers/ping', options, { peer })
+    if (typeof roundTripMs !== 'number') throw foreign(this.#address.url)
+    return roundTripMs
+  }
+
+  /** Peers that say that they hold a key: a response key or a look-up key. */
+  async findHolders(key: string, options: AbortOptions): Promise<readonly string[]> {
+    const path = `/admin/find/${encodeURIComponent(key)}`
+    const { holders } = await this.#call('GET', path, options)
+    if (!Array.isArray(holders)) throw foreign(this.#address.url)
+    return holders.map(holder => textOf(holder, this.#address.url))
+  }
+
   /** As `#call`, with undefined for what the node does not have. */
   async #callFor(
     method: string,
@@ -187,6 +224,13 @@ const knownCodes: readonly ErrorCode[] = [
   'engine_busy',
   'upstream_unreachable',
   'upstream_timeout',
+  'config_invalid',
+  'data_folder_unusable',
+  'peer_failed',
+  'peer_overloaded',
+  'peer_timeout',
+  'peer_unreachable',
+  'swarm_refused',
 ]
 
 function codeOf(status: number, code: unknown): ErrorCode {
@@ -196,6 +240,11 @@ function codeOf(status: number, code: unknown): ErrorCode {
   if (status === 403) return 'forbidden'
   if (status === 404) return 'not_found'
   return status < 500 ? 'request_invalid' : 'engine_failed'
+}
+
+function textOf(value: unknown, url: string): string {
+  if (typeof value === 'string') return value
+  throw foreign(url)
 }
 
 function foreign(url: string): OperationError {

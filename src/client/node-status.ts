@@ -26,6 +26,8 @@ export interface NodeStatus {
   }[]
   readonly requestsRunning: number
   readonly cache: CacheStatus
+  /** Null while the node is in no swarm. */
+  readonly swarm: SwarmStatus | null
   /** What is shared with whom, in words. */
   readonly sharing: string
 }
@@ -51,6 +53,55 @@ export interface CacheStatus {
   readonly hits: number
   readonly misses: number
   readonly bypasses: number
+  /** Of the misses, those that a peer had an answer for. */
+  readonly peerHits: number
   readonly savedTokens: number
   readonly savedSeconds: number
+}
+
+/** The node's place in its swarm. */
+export interface SwarmStatus {
+  readonly name: string
+  readonly self: string
+  /** `public`, `relayed`, `private` or `unknown`. */
+  readonly reachability: string
+  /** Where the members are: `loopback`, `lan` or `wan`. */
+  readonly network: string
+  /** `server`: it relays for others; `client`: it may be reached through relays; `off`. */
+  readonly relay: string
+  readonly addresses: readonly string[]
+  readonly peers: readonly PeerStatus[]
+  readonly sharedAnswers: number
+  readonly directory: {
+    readonly members: number
+    readonly provided: number
+    readonly owned: number
+    readonly messagesSent: number
+    readonly messagesReceived: number
+  }
+}
+
+/** What a node says to the commands about its swarm: `GET /admin/swarm`. */
+export interface SwarmReport {
+  /** Peer id of the node. */
+  readonly self: string
+  /** Absent while it is in no swarm. */
+  readonly swarm?: SwarmStatus
+}
+
+export interface PeerStatus {
+  readonly id: string
+  readonly address: string
+  readonly direction: 'inbound' | 'outbound'
+  readonly isRelayed: boolean
+  readonly roundTripMs: number | null
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  readonly servedAnswers: number
+  readonly receivedAnswers: number
+  /** 0: nothing known; below: went wrong before. */
+  readonly reputation: number
+  readonly quarantineSeconds: number
+  /** ISO 8601. */
+  readonly connectedAt: string
 }

@@ -320,6 +320,8 @@ function describeTokens(model: () => EngineModel, chat: Chat): void {
         generated.push(tokenId)
       }
       assert.equal(tokens.detokenize(generated).trim(), answer.text(0).trim())
+      const finish = answer.events.find(event => event.type === 'finish')
+      assert.deepEqual(finish?.tokenIds, generated, 'an engine with tokens tells them')
     }),
   )
 

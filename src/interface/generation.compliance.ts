@@ -72,5 +72,16 @@ export function assertGrammar(
   for (const value of Object.values(usage)) assert.ok(Number.isSafeInteger(value) && value >= 0)
   assert.ok(usage.cachedTokens <= usage.promptTokens)
   assert.ok(usage.reasoningTokens <= usage.completionTokens)
+  assertTokenIds(events, usage)
   return finishes
+}
+
+/** Where an engine tells token ids, it tells those of all choices, as many as it counts. */
+function assertTokenIds(events: readonly GenerationEvent[], usage: Usage): void {
+  const finishes = events.filter(event => event.type === 'finish')
+  const lists = finishes.flatMap(({ tokenIds }) => (tokenIds === undefined ? [] : [tokenIds]))
+  if (lists.length === 0) return
+  assert.equal(lists.length, finishes.length, 'all choices tell their tokens')
+  assert.equal(lists.flat().length, usage.completionTokens, 'tokens are as many as the usage says')
+  assert.ok(lists.flat().every(id => Number.isInteger(id) && id >= 0 && id <= 0xffff_ffff))
 }

@@ -64,6 +64,12 @@ export interface FinishEvent {
   readonly reason: FinishReason
   /** The stop string that ended it, when one did. */
   readonly stopSequence?: string
+  /**
+   * The choice's completion tokens, where the engine has tokens: every token that was sampled after
+   * the prompt, in order, those of reasoning, tool calls and the stop string included, without the
+   * token by which the model ended. Over all choices they are as many as the usage's.
+   */
+  readonly tokenIds?: readonly number[]
 }
 
 export interface TokenLogprob {
@@ -102,6 +108,8 @@ export interface Choice {
   readonly finish: FinishReason
   readonly stopSequence?: string
   readonly logprobs?: readonly TokenLogprob[]
+  /** As in `FinishEvent`. */
+  readonly tokenIds?: readonly number[]
 }
 
 /** In the order in which the model produced them. */

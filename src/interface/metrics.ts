@@ -16,7 +16,9 @@ export type ApiName =
 
 /**
  * What is counted. A closed list: labels are unions, never strings that a stranger supplies.
- * Counters add up: lookups = hits + misses + bypasses; requests = replies + errors.
+ * Counters add up: lookups = hits + misses + bypasses; requests = replies + errors. A look-up is
+ * one in this node's own cache: an answer that a peer had is a miss here and a hit among the
+ * look-ups on peers, which are at most as many as the misses.
  */
 export interface Metrics {
   requestFinished(api: ApiName, status: number, seconds: number): void
@@ -32,7 +34,37 @@ export interface Metrics {
   recordStored(bytes: number): void
   recordShed(reason: ShedReason): void
   operationFailed(code: ErrorCode): void
+  peerLookupFinished(outcome: PeerLookupOutcome, seconds: number): void
+  /** A record that a peer sent was checked. */
+  peerRecordChecked(result: RecordCheckResult): void
+  peerAnswerReceived(bytes: number): void
+  peerAnswerServed(bytes: number): void
 }
+
+/**
+ * `overtaken`: the engine was faster, or nobody waits any more. `skipped`: nobody was asked, since
+ * nobody is connected or nobody had it a moment ago.
+ */
+export type PeerLookupOutcome = 'hit' | 'miss' | 'overtaken' | 'skipped'
+
+/** `valid`, or what is wrong with the record, or with its receipt (`trust/receipt.ts`). */
+export type RecordCheckResult =
+  | 'valid'
+  /** A right answer to somebody else: too old, too long or cut elsewhere. */
+  | 'unfit'
+  | 'unreadable'
+  | 'no-receipt'
+  | 'malformed'
+  | 'signature-wrong'
+  | 'expired'
+  | 'from-future'
+  | 'key-differs'
+  | 'model-differs'
+  | 'counts-differ'
+  | 'finish-differs'
+  | 'text-differs'
+  | 'tokens-differ'
+  | 'upstream-not-accepted'
 
 export type ShedReason = 'queue_full' | 'too_large' | 'store_failed' | 'worse_than_stored'
 
@@ -49,4 +81,8 @@ export const silentMetrics: Metrics = {
   recordStored: nothing,
   recordShed: nothing,
   operationFailed: nothing,
+  peerLookupFinished: nothing,
+  peerRecordChecked: nothing,
+  peerAnswerReceived: nothing,
+  peerAnswerServed: nothing,
 }

@@ -1,4 +1,5 @@
 import type { LookupKey } from '../key/response-key.ts'
+import type { SwarmTag } from '../key/scope.ts'
 import type { Startable } from '../std/lifecycle.ts'
 
 /**
@@ -37,6 +38,8 @@ export interface Store extends Startable {
 export type Tier = 'memory' | 'disk'
 
 export interface RecordMeta {
+  /** The swarm whose members may have it. Absent: nobody but this node. */
+  readonly swarm?: SwarmTag
   /** Seconds the answer took to make: what a hit saves. */
   readonly costSeconds: number
   /** Milliseconds since 1970. */

@@ -8,6 +8,7 @@ import type { Brand } from '../std/brand.ts'
 export type ModelId = Brand<string, 'ModelId'>
 
 const digestForm = /^sha256:[0-9a-f]{64}$/
+const nameForm = /^name:./s
 
 export function modelIdFromDigest(hexDigest: string): ModelId {
   const id = `sha256:${hexDigest.toLowerCase()}`
@@ -27,4 +28,8 @@ export function modelIdFromName(name: string): ModelId {
 /** Whether the id names bytes rather than a label, so that strangers can agree on it. */
 export function isDigestId(id: ModelId): boolean {
   return digestForm.test(id)
+}
+
+export function parseModelId(text: string): ModelId | undefined {
+  return digestForm.test(text) || nameForm.test(text) ? (text as ModelId) : undefined
 }

@@ -42,6 +42,15 @@ export function lookupKey(key: ResponseKey): LookupKey {
 }
 
 /**
+ * Where the leaves of an answer's receipt are kept, sealed under the answer's response key:
+ * SHA-256("hyperspace/leaves/1" ‖ look-up key), spec/receipts.md §5.
+ */
+export function leavesKey(key: LookupKey): LookupKey {
+  const hash = createHash('sha256').update('hyperspace/leaves/1').update(Buffer.from(key, 'hex'))
+  return hash.digest('hex') as LookupKey
+}
+
+/**
  * The sampler's seed where the client gave none: the first 8 bytes, little-endian, of
  * SHA-256("hyperspace/seed/1" ‖ key). An audit that knows the request can replay the draw.
  */

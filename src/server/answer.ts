@@ -93,14 +93,18 @@ export class Answerer {
 
   async #answerLive(
     format: WireFormat,
-    { reply, requestId }: Exchange,
+    exchange: Exchange,
     parsed: ParsedRequest,
     live: Live,
   ): Promise<void> {
+    const { reply, requestId } = exchange
     // A bypassing request may be drawn differently each time: its answer gets an id of its own.
     const id = live.outcome === 'bypass' ? this.#ownId() : idOf(live.key)
     const context = { id, created: live.follower.created, parsed, isHit: false }
-    await sendLive(this.#parts, reply, live, { format, context, requestId })
+    const origin = await sendLive(this.#parts, reply, live, { format, context, requestId })
+    if (origin === undefined) return
+    const { phases } = live
+    this.#answerHit(format, exchange, parsed, { outcome: 'hit', source: 'peer', ...origin, phases })
   }
 
   #remember(digest: string, format: WireFormat, parsed: ParsedRequest, key: ResponseKey): void {

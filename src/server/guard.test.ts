@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { OperationError } from '../errors.ts'
+import { type Scope, swarmScope } from '../key/scope.ts'
 import { Guard, type GuardOptions } from './guard.ts'
 
 const adminToken = 'admin-token'
@@ -36,6 +37,50 @@ describe('Guard.scopeOf()', () => {
     for (const headers of wrong) {
       assert.throws(() => closed.scopeOf(headers), { code: 'unauthorized', message: /API key/ })
     }
+  })
+})
+
+describe('Guard.scopeOf() in a swarm', () => {
+  const shared = swarmScope(new Uint8Array(32).fill(3))
+  const sharing = (more: Partial<GuardOptions> = {}): Guard =>
+    guard({ sharedScope: () => shared, ...more })
+
+  it('is the swarm’s, for all API keys, unless the request narrows it', () => {
+    const node = sharing({ apiKeys: ['one', 'two'] })
+    const own = guard({ apiKeys: ['one', 'two'] })
+    for (const key of ['one', 'two']) {
+      const headers = { 'x-api-key': key }
+      assert.equal(node.scopeOf(headers), shared)
+      assert.equal(node.scopeOf({ ...headers, 'x-hyperspace-scope': 'swarm' }), shared)
+      const local = node.scopeOf({ ...headers, 'x-hyperspace-scope': 'local' })
+      assert.deepEqual(local, own.scopeOf(headers))
+    }
+  })
+
+  it('asks for the API key all the same', () => {
+    const node = sharing({ apiKeys: ['one'] })
+    assert.throws(() => node.scopeOf({}), { code: 'unauthorized' })
+    assert.throws(() => node.scopeOf({ 'x-hyperspace-scope': 'swarm' }), { code: 'unauthorized' })
+  })
+
+  it('refuses what it cannot narrow to, and a swarm where there is none', () => {
+    for (const scope of ['public', '', 'LOCAL', 'swarm, local', '__proto__']) {
+      const headers = { 'x-hyperspace-scope': scope }
+      assert.throws(() => sharing().scopeOf(headers), { code: 'request_invalid' }, scope)
+    }
+    const alone = guard({ sharedScope: () => undefined })
+    assert.throws(() => alone.scopeOf({ 'x-hyperspace-scope': 'swarm' }), /must be 'local'/)
+    assert.equal(alone.scopeOf({}).name, 'local')
+  })
+
+  it('follows the node into a swarm and out of it', () => {
+    let joined: Scope | undefined
+    const node = guard({ sharedScope: () => joined })
+    assert.equal(node.scopeOf({}).name, 'local')
+    joined = shared
+    assert.equal(node.scopeOf({}), shared)
+    joined = undefined
+    assert.equal(node.scopeOf({}).name, 'local')
   })
 })
 

@@ -1,12 +1,14 @@
 import { timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
-import { OperationError } from '../errors.ts'
+import { OperationError, requestInvalid } from '../errors.ts'
 import { localScope, type Scope } from '../key/scope.ts'
 
 export interface GuardOptions {
   readonly apiKeys: readonly string[]
   readonly allowOrigins: readonly string[]
   readonly nodeSecret: Uint8Array
+  /** The scope of requests that do not narrow it; absent: each caller's own local one. */
+  readonly sharedScope?: () => Scope | undefined
   /**
    * Whether the node listens on loopback only: then foreign `Host` names are refused (DNS
    * rebinding).
@@ -34,6 +36,20 @@ export class Guard {
    * and ignored.
    */
   scopeOf(headers: IncomingHttpHeaders): Scope {
+    const local = this.#localScopeOf(headers)
+    const sharedScope = this.#options.sharedScope?.()
+    const wanted = headers['x-hyperspace-scope']
+    if (wanted === 'local' || (wanted === undefined && sharedScope === undefined)) return local
+    if (sharedScope !== undefined && (wanted === undefined || wanted === sharedScope.name)) {
+      return sharedScope
+    }
+    const allowed = sharedScope === undefined ? "'local'" : `'local' or '${sharedScope.name}'`
+    const rule = "a request may narrow this node's scope, not widen it"
+    const message = `'x-hyperspace-scope' must be ${allowed}: ${rule}`
+    throw requestInvalid('x-hyperspace-scope', message)
+  }
+
+  #localScopeOf(headers: IncomingHttpHeaders): Scope {
     if (this.#tenants.length === 0) return this.#openScope
     const given = presentedKey(headers)
     if (given === undefined) throw unauthorized('This node needs an API key')

@@ -9,6 +9,8 @@ export interface Gauges {
   store(): StoreStats
   requestsRunning(): number
   engine(): { readonly running: number; readonly waiting: number }
+  /** Members connected now and keys offered to them. */
+  swarm(): { readonly peers: number; readonly sharedKeys: number }
 }
 
 /** The sums that `hyperspace status` shows. */
@@ -16,6 +18,8 @@ export interface MetricTotals {
   readonly hits: number
   readonly misses: number
   readonly bypasses: number
+  /** Of the misses, those that a peer had an answer for. */
+  readonly peerHits: number
   readonly savedTokens: number
   readonly savedSeconds: number
 }
@@ -85,6 +89,33 @@ export class PrometheusMetrics implements Metrics {
   ])
   readonly #failures = this.#tally('failures_total', 'Failed operations, by code', ['code'])
 
+  readonly #peerLookups = this.#tally(
+    'peer_lookups_total',
+    'Look-ups on peers, after a miss here',
+    ['outcome'],
+  )
+  readonly #peerLookupSeconds = this.#durations(
+    'peer_lookup_duration_seconds',
+    'Time of a look-up on peers',
+    lookupSeconds,
+    'outcome',
+  )
+  readonly #peerRecords = this.#tally(
+    'peer_records_checked_total',
+    'Records from peers, by what their check and that of their receipt said',
+    ['result'],
+  )
+  readonly #peerReceived = this.#tally('peer_answers_received_total', 'Answers taken from peers')
+  readonly #peerReceivedBytes = this.#tally(
+    'peer_answers_received_bytes_total',
+    'Bytes of sealed answers taken from peers',
+  )
+  readonly #peerServed = this.#tally('peer_answers_served_total', 'Answers given to peers')
+  readonly #peerServedBytes = this.#tally(
+    'peer_answers_served_bytes_total',
+    'Bytes of sealed answers given to peers',
+  )
+
   constructor(gauges: Gauges) {
     collectDefaultMetrics({ register: this.#registry })
     this.#gauge('requests_running', 'Requests being answered', gauge =>
@@ -95,6 +126,12 @@ export class PrometheusMetrics implements Metrics {
     )
     this.#gauge('engine_waiting', 'Generations waiting', gauge =>
       gauge.set(gauges.engine().waiting),
+    )
+    this.#gauge('peers', 'Members of the swarm that are connected', gauge =>
+      gauge.set(gauges.swarm().peers),
+    )
+    this.#gauge('shared_keys', 'Answers and leaves offered to the swarm', gauge =>
+      gauge.set(gauges.swarm().sharedKeys),
     )
     const perTier = (read: (tier: StoreStats['tiers'][number]) => number) => (gauge: Gauge) => {
       for (const tier of gauges.store().tiers) gauge.set({ tier: tier.tier }, read(tier))
@@ -124,6 +161,7 @@ export class PrometheusMetrics implements Metrics {
       hits: this.#lookups.sum('hit'),
       misses: this.#lookups.sum('miss'),
       bypasses: this.#lookups.sum('bypass'),
+      peerHits: this.#peerLookups.sum('hit'),
       savedTokens: this.#savedTokens.sum(),
       savedSeconds: this.#savedSeconds.sum(),
     }
@@ -168,6 +206,23 @@ export class PrometheusMetrics implements Metrics {
 
   recordShed: Metrics['recordShed'] = reason => this.#shed.add(1, reason)
   operationFailed: Metrics['operationFailed'] = code => this.#failures.add(1, code)
+
+  peerLookupFinished: Metrics['peerLookupFinished'] = (outcome, seconds) => {
+    this.#peerLookups.add(1, outcome)
+    this.#peerLookupSeconds.observe(seconds, outcome)
+  }
+
+  peerRecordChecked: Metrics['peerRecordChecked'] = result => this.#peerRecords.add(1, result)
+
+  peerAnswerReceived: Metrics['peerAnswerReceived'] = bytes => {
+    this.#peerReceived.add(1)
+    this.#peerReceivedBytes.add(bytes)
+  }
+
+  peerAnswerServed: Metrics['peerAnswerServed'] = bytes => {
+    this.#peerServed.add(1)
+    this.#peerServedBytes.add(bytes)
+  }
 
   #tally(name: string, help: string, labelNames: readonly string[] = []): Tally {
     return new Tally({ name, help, labelNames, registry: this.#registry })

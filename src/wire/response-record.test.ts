@@ -4,6 +4,7 @@ import { encode } from 'cborg'
 import fc from 'fast-check'
 import { OperationError } from '../errors.ts'
 import { modelIdFromName } from '../key/model-id.ts'
+import { receiptBytesMax } from '../limits.ts'
 import {
   decodeResponseRecord,
   encodeResponseRecord,
@@ -19,6 +20,7 @@ const choice = fc.record(
     stopSequence: text,
     parts: fc.array(fc.tuple(fc.constant('text'), text)),
     logprobs: fc.array(fc.tuple(text, fc.uint8Array(), logprob, fc.array(top))),
+    tokenIds: fc.array(fc.nat(0xffff_ffff)),
   },
   { requiredKeys: ['finish', 'parts'], noNullPrototype: true },
 )
@@ -30,8 +32,12 @@ const record: fc.Arbitrary<ResponseRecord> = fc.record(
     maxTokens: fc.option(fc.nat()),
     usage: fc.tuple(fc.nat(), fc.nat(), fc.nat(), fc.nat()),
     choices: fc.array(choice, { minLength: 1, maxLength: 3 }),
+    receipt: fc.uint8Array(),
   },
-  { noNullPrototype: true },
+  {
+    requiredKeys: ['modelId', 'created', 'costMs', 'maxTokens', 'usage', 'choices'],
+    noNullPrototype: true,
+  },
 )
 
 describe('response record', () => {
@@ -84,6 +90,9 @@ describe('response record', () => {
       { ...good, a: [{ f: 1, p: [] }] },
       { ...good, a: [{ f: 'stop', p: [[1]] }] },
       { ...good, m: null },
+      { ...good, r: 'text' },
+      { ...good, r: new Uint8Array(receiptBytesMax + 1) },
+      { ...good, a: [{ f: 'stop', p: [], k: new Uint8Array(5) }] },
       [],
       null,
     ]

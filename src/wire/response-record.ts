@@ -1,7 +1,8 @@
 import { decode, encode } from 'cborg'
 import { OperationError } from '../errors.ts'
 import type { ModelId } from '../key/model-id.ts'
-import { answerBytesMax, choicesMax } from '../limits.ts'
+import { answerBytesMax, choicesMax, receiptBytesMax } from '../limits.ts'
+import { packTokenIds, unpackTokenIds } from './token-ids.ts'
 
 /**
  * What a sealed record holds, as deterministic CBOR (RFC 8949 §4.2). The codec checks shape and
@@ -9,9 +10,10 @@ import { answerBytesMax, choicesMax } from '../limits.ts'
  * short because they are stored a million times.
  *
  *     { v: 1, m: model id, c: created (s), t: cost (ms), l: limit or null,
- *       u: [prompt, cached, completion, reasoning],
- *       a: [ { f: finish, s?: stop sequence, g?: log-probabilities,
- *              p: [[kind, text] | ["tool-call", id, name, arguments]] } ] }
+ *       u: [prompt, cached, completion, reasoning], r?: signed receipt,
+ *       a: [ { f: finish, s?: stop sequence,
+ *              p: [[kind, text] | ["tool-call", id, name, arguments]],
+ *              g?: log-probabilities, k?: token ids, u32-LE each } ] }
  */
 export interface ResponseRecord {
   readonly modelId: ModelId
@@ -21,6 +23,8 @@ export interface ResponseRecord {
   readonly maxTokens: number | null
   readonly usage: readonly [number, number, number, number]
   readonly choices: readonly RecordChoice[]
+  /** As it was signed (spec/receipts.md): opaque here, checked in `trust/`. */
+  readonly receipt?: Uint8Array
 }
 
 export interface RecordChoice {
@@ -28,6 +32,7 @@ export interface RecordChoice {
   readonly stopSequence?: string
   readonly parts: readonly (readonly string[])[]
   readonly logprobs?: readonly RecordLogprob[]
+  readonly tokenIds?: readonly number[]
 }
 
 /** [token, bytes, logprob, [[token, bytes, logprob] …]] */
@@ -42,11 +47,13 @@ export function encodeResponseRecord(record: ResponseRecord): Uint8Array {
     t: record.costMs,
     l: record.maxTokens,
     u: record.usage,
+    ...(record.receipt === undefined ? {} : { r: record.receipt }),
     a: record.choices.map(choice => ({
       f: choice.finish,
       p: choice.parts,
       ...(choice.stopSequence === undefined ? {} : { s: choice.stopSequence }),
       ...(choice.logprobs === undefined ? {} : { g: choice.logprobs }),
+      ...(choice.tokenIds === undefined ? {} : { k: packTokenIds(choice.tokenIds) }),
     })),
   })
 }
@@ -73,6 +80,7 @@ export function decodeResponseRecord(bytes: Uint8Array): ResponseRecord {
     maxTokens: map['l'] === null ? null : asCount(map['l']),
     usage: asUsage(map['u']),
     choices: choices.map(decodeChoice),
+    ...(map['r'] === undefined ? {} : { receipt: asReceipt(map['r']) }),
   }
 }
 
@@ -84,6 +92,7 @@ function decodeChoice(value: unknown): RecordChoice {
     parts,
     ...(map['s'] === undefined ? {} : { stopSequence: asString(map['s']) }),
     ...(map['g'] === undefined ? {} : { logprobs: asArray(map['g']).map(decodeLogprob) }),
+    ...(map['k'] === undefined ? {} : { tokenIds: asTokenIds(map['k']) }),
   }
 }
 
@@ -103,6 +112,18 @@ function asUsage(value: unknown): ResponseRecord['usage'] {
   const [prompt, cached, completion, reasoning, ...rest] = asArray(value)
   if (rest.length > 0) throw invalid('its usage has too many fields')
   return [asCount(prompt), asCount(cached), asCount(completion), asCount(reasoning)]
+}
+
+function asReceipt(value: unknown): Uint8Array {
+  const bytes = asBytes(value)
+  if (bytes.length > receiptBytesMax) throw invalid('its receipt is too large')
+  return bytes
+}
+
+function asTokenIds(value: unknown): readonly number[] {
+  const tokenIds = unpackTokenIds(asBytes(value))
+  if (tokenIds === undefined) throw invalid('a list of token ids is cut')
+  return tokenIds
 }
 
 function asMap(value: unknown): { readonly [name: string]: unknown } {

@@ -36,7 +36,9 @@ function finish({ events, response }: Exchange): void {
   response.end()
 }
 
-/** Until so many requests have been looked up: before that, a node that stops may still refuse them. */
+/**
+ * Until so many requests have been looked up: before that, a node that stops may still refuse them.
+ */
 async function haveAsked(url: string, count: number): Promise<void> {
   const wanted = `hyperspace_lookups_total{outcome="miss"} ${count}\n`
   for (;;) {

@@ -30,6 +30,7 @@ export function addCacheCommands(program: Command, add: AddCommand): void {
   })
     .option('--endpoint <path>', 'where the body would be sent (default: /v1/chat/completions)')
     .option('--sample <k>', 'which draw of a sampled answer')
+    .option('--scope <scope>', 'local or swarm (default: swarm where the folder is in one)')
     .option('--api-key <key>', 'the API key it would be sent with: each has its own keys')
     .option('--json', 'print JSON')
   add(cache, {

@@ -56,7 +56,7 @@ function textOf(explained: Explained): string {
   const key = isSecretKnown ? explained.key : `${explained.key} (see below)`
   const sections = [
     section('Canonical request', JSON.stringify(explained.canonical, null, 2)),
-    section('Key', `${key}\nlook-up key ${explained.lookupKey}`),
+    section('Key', `${key}\nlook-up key ${explained.lookupKey}\nscope ${explained.scope}`),
     section('Model', `${model.id}\nknown from ${model.knownFrom}`),
     section(
       'Left out of the key',

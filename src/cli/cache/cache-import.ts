@@ -80,8 +80,8 @@ async function importAll(
   return batch
 }
 
-/** Lines without their breaks. Empty ones are left out. */
-async function* linesOf(input: Readable): AsyncGenerator<string> {
+/** Lines without their breaks. Empty ones are left out. @throws record_invalid for endless ones */
+export async function* linesOf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   let pieces: Buffer[] = []
   let pieceBytes = 0
   for await (const chunk of input) {

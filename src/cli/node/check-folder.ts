@@ -70,7 +70,11 @@ export async function checkPort(
   return { name, isOk: false, detail: `${port} is taken by ${holder}`, remedy }
 }
 
-function listenFailure(host: string, port: number): Promise<NodeJS.ErrnoException | undefined> {
+/** Why a port cannot be listened on; undefined when it can. */
+export function listenFailure(
+  host: string,
+  port: number,
+): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise(resolve => {
     const server = createServer()
     server.once('error', resolve)

@@ -1,6 +1,7 @@
 import { type Config, resolveConfig } from '../../config.ts'
 import { type CommandContext, isSwitchedOn, writeJson } from '../command.ts'
 import { describeError, type ExitCode, exitCodes } from '../exit-code.ts'
+import { checkReach, checkSwarm } from '../swarm/check-swarm.ts'
 import { checkDataFolder, checkNodeProcess, checkPort } from './check-folder.ts'
 import { checkClock, checkMemory, checkRuntime } from './check-machine.ts'
 import { checkEngine, checkModels, checkUpstreams } from './check-models.ts'
@@ -22,7 +23,15 @@ export async function doctor(context: CommandContext): Promise<ExitCode> {
   }
   const config = checkConfig(context, note)
   if (config !== undefined) {
-    const checks = [checkPort, checkMemory, checkModels, checkEngine, checkUpstreams]
+    const checks = [
+      checkPort,
+      checkMemory,
+      checkModels,
+      checkEngine,
+      checkUpstreams,
+      checkSwarm,
+      checkReach,
+    ]
     for (const check of checks) {
       note(await run(one => check(one, config), context))
     }

@@ -1,5 +1,6 @@
 import type { ModelStatus, NodeStatus } from '../../client/node-status.ts'
 import { bytesText, countText, plural, printable, table } from '../format.ts'
+import { swarmRows } from '../swarm/swarm-text.ts'
 import type { Colors } from '../terminal.ts'
 
 export interface StartTextOptions {
@@ -33,6 +34,7 @@ export function startText(status: NodeStatus, options: StartTextOptions): string
     ...(options.hasDiscovered && status.upstreams.length === 0 ? [nothingFound] : []),
     ['OpenAI API', status.urls.openai],
     ['Anthropic API', status.urls.anthropic],
+    ...swarmRows(status.swarm),
     ['Sharing', status.sharing],
   ]
   const width = Math.max(...rows.map(([label = '']) => label.length))

@@ -3,6 +3,7 @@ import { type CommandContext, isSwitchedOn, writeJson } from '../command.ts'
 import { type ExitCode, exitCodes } from '../exit-code.ts'
 import { bytesText, countText, plural, printable, secondsText, table } from '../format.ts'
 import { requireAdmin } from '../running-node.ts'
+import { reachabilityText, swarmRows } from '../swarm/swarm-text.ts'
 
 export async function status(context: CommandContext): Promise<ExitCode> {
   const { data, terminal, signal } = context
@@ -20,6 +21,8 @@ function statusText(node: NodeStatus): string {
     ['Data folder', node.dataFolder],
     ['OpenAI API', node.urls.openai],
     ['Anthropic API', node.urls.anthropic],
+    ...swarmRows(node.swarm),
+    ...shareRows(node),
     ['Sharing', node.sharing],
     ['Now', [...requests, `${waiting} waiting`].join(', ')],
     ['Answers', answersText(node)],
@@ -38,6 +41,18 @@ function statusText(node: NodeStatus): string {
   return `${table(facts)}\n${modelTable(node.models)}`
 }
 
+/** How the node stands among its peers, and what went to and fro. */
+function shareRows({ swarm }: NodeStatus): readonly (readonly string[])[] {
+  if (swarm === null) return []
+  const served = swarm.peers.reduce((sum, peer) => sum + peer.servedAnswers, 0)
+  const received = swarm.peers.reduce((sum, peer) => sum + peer.receivedAnswers, 0)
+  const flow = `${plural(served, 'answer')} given, ${countText(received)} got from those connected`
+  return [
+    ['Reach', reachabilityText(swarm)],
+    ['Peers', `${flow}; ${plural(swarm.sharedAnswers, 'record')} offered`],
+  ]
+}
+
 function uptime(node: NodeStatus): string {
   return secondsText(node.uptimeSeconds)
 }
@@ -45,7 +60,9 @@ function uptime(node: NodeStatus): string {
 function answersText({ cache }: NodeStatus): string {
   const lookups = cache.hits + cache.misses
   const share = lookups === 0 ? '' : ` (${Math.round((100 * cache.hits) / lookups)} % hits)`
-  const counts = `${countText(cache.hits)} from the cache, ${countText(cache.misses)} computed`
+  const fromPeers = cache.peerHits === 0 ? '' : `${countText(cache.peerHits)} from peers, `
+  const computed = `${countText(cache.misses - cache.peerHits)} computed`
+  const counts = `${countText(cache.hits)} from the cache, ${fromPeers}${computed}`
   return `${counts}${share}, ${countText(cache.bypasses)} not cacheable`
 }
 

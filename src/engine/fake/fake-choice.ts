@@ -1,5 +1,6 @@
 import type { OperationError } from '../../errors.ts'
 import type {
+  FinishEvent,
   FinishReason,
   GenerationEvent,
   TextKind,
@@ -49,7 +50,7 @@ export function* generateChoice(
 ): Generator<readonly GenerationEvent[]> {
   const { choice, request } = init
   const text = new TextAssembler(choice, request)
-  let tokenCount = 0
+  const tokenIds: number[] = []
   for (const unit of unitsOf(init)) {
     if (unit.type === 'error') throw unit.error
     if (unit.type === 'part-end') {
@@ -61,11 +62,11 @@ export function* generateChoice(
       yield [callEvent(init, unit)]
       continue
     }
-    if (tokenCount === init.maxTokens) {
-      yield [...text.endPart(), finish(choice, 'length')]
+    if (tokenIds.length === init.maxTokens) {
+      yield [...text.endPart(), finish(choice, 'length', tokenIds)]
       return
     }
-    tokenCount += 1
+    tokenIds.push(unit.tokenId)
     tally.completionTokens += 1
     if (unit.type === 'argument') {
       const { token } = textOfToken(unit.tokenId)
@@ -75,17 +76,15 @@ export function* generateChoice(
     if (unit.kind === 'reasoning') tally.reasoningTokens += 1
     yield text.push(unit.kind, unit.tokenId, unit.distribution)
     if (text.stop === undefined) continue
-    yield [{ ...finish(choice, 'stop'), stopSequence: text.stop }]
+    yield [{ ...finish(choice, 'stop', tokenIds), stopSequence: text.stop }]
     return
   }
   const isCall = init.parts.some(part => part.type === 'tool-call')
-  yield [finish(choice, isCall ? 'tool_calls' : 'stop')]
+  yield [finish(choice, isCall ? 'tool_calls' : 'stop', tokenIds)]
 }
 
-type FinishEvent = Extract<GenerationEvent, { type: 'finish' }>
-
-function finish(choice: number, reason: FinishReason): FinishEvent {
-  return { type: 'finish', choice, reason }
+function finish(choice: number, reason: FinishReason, tokenIds: readonly number[]): FinishEvent {
+  return { type: 'finish', choice, reason, tokenIds }
 }
 
 /**

@@ -9,6 +9,7 @@ import {
 import type { ResponseCache } from '../../cache/response-cache.ts'
 import { OperationError, requestInvalid } from '../../errors.ts'
 import type { Store } from '../../interface/store.ts'
+import { parseSwarmTag } from '../../key/scope.ts'
 import type { Clock } from '../../std/clock.ts'
 import type { Json } from '../../std/json.ts'
 import { isJsonObject } from '../../std/json.ts'
@@ -125,13 +126,15 @@ export function parseExportedRecord(value: Json, path: string): ExportedRecord {
     const { lookupKey, bytesBase64, meta } = value
     if (typeof lookupKey === 'string' && typeof bytesBase64 === 'string' && isJsonObject(meta)) {
       const { costSeconds, createdAt, expiresAt, fieldDigests } = meta
+      const swarm = parseSwarmTag(String(meta['swarm'] ?? ''))
       if (
         isCount(costSeconds) &&
         isCount(createdAt) &&
         isCount(expiresAt) &&
         isDigests(fieldDigests)
       ) {
-        return { lookupKey, bytesBase64, meta: { costSeconds, createdAt, expiresAt, fieldDigests } }
+        const kept = { costSeconds, createdAt, expiresAt, fieldDigests }
+        return { lookupKey, bytesBase64, meta: { ...kept, ...(swarm && { swarm }) } }
       }
     }
   }

@@ -1,7 +1,6 @@
 import { ageSecondsOf, type Entry } from '../../cache/response-cache.ts'
 import type { Phase, Served } from '../../cache/serve-request.ts'
 import type { Completion } from '../../interface/generation.ts'
-import type { Tier } from '../../interface/store.ts'
 import type { ResponseKey } from '../../key/response-key.ts'
 
 /** Header names and values in turn, as `writeHead` takes them fastest. */
@@ -11,8 +10,13 @@ export type Hit = Extract<Served, { outcome: 'hit' }>
 export type Live = Exclude<Served, { outcome: 'hit' }>
 
 /** The part of a hit's head that is the same for each reply from one entry. */
-export function entryHead(key: ResponseKey, { completion }: Entry): HeadList {
+export function entryHead(key: ResponseKey, { completion, receipt }: Entry): HeadList {
+  const signed =
+    receipt === undefined
+      ? []
+      : ['x-hyperspace-receipt', Buffer.from(receipt).toString('base64url')]
   return [
+    ...signed,
     'x-cache',
     'HIT',
     'x-hyperspace-key',
@@ -23,7 +27,7 @@ export function entryHead(key: ResponseKey, { completion }: Entry): HeadList {
 }
 
 /** The part of a hit's head that changes with time. `now` is in milliseconds since 1970. */
-export function hitHead(source: Tier, entry: Entry, now: number): HeadList {
+export function hitHead(source: Hit['source'], entry: Entry, now: number): HeadList {
   const ttlSeconds = Math.max(0, Math.floor((entry.expiresAt - now) / 1_000))
   return [
     'cache-status',

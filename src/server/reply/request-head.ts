@@ -24,7 +24,6 @@ export function isPlainHead(headers: IncomingHttpHeaders): boolean {
 /** @throws request_invalid naming the header */
 export function parseHead(headers: IncomingHttpHeaders): RequestHead {
   if (isPlainHead(headers)) return plainHead
-  checkScope(headers['x-hyperspace-scope'])
   return {
     sample: parseSample(headers['x-hyperspace-sample']),
     control: parseControl(headers['cache-control'] ?? ''),
@@ -37,15 +36,6 @@ function parseSample(value: string | string[] | undefined): number {
   if (sample <= sampleMax) return sample
   const name = 'x-hyperspace-sample'
   throw requestInvalid(name, `'${name}' must be a whole number from 0 to ${sampleMax}`)
-}
-
-function checkScope(value: string | string[] | undefined): void {
-  if (value === undefined || value === 'local') return
-  const name = 'x-hyperspace-scope'
-  throw requestInvalid(
-    name,
-    `'${name}' must be 'local': a request may narrow its scope, and this node shares with nobody`,
-  )
 }
 
 /** RFC 9111 §5.2.1; unknown directives are ignored, as it says. */

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { CompletionCollector } from '../../cache/collect.ts'
+import type { FlightOrigin } from '../../cache/flights.ts'
 import type { ServeComponents } from '../../cache/serve-request.ts'
 import type { GenerationEvent, Usage } from '../../interface/generation.ts'
 import { settlesWithin } from '../../std/signal.ts'
@@ -13,37 +14,55 @@ export interface LiveReply {
   readonly requestId: string
 }
 
+type FirstEvent = Promise<IteratorResult<GenerationEvent, undefined>>
+
 /** How long the first token may take before the head of a stream is sent without it. */
 const headDelayMs = 10_000
 
-/** Writes an answer that is being made, as it comes or as one body when it is complete. */
+/**
+ * Writes an answer that is being made, as it comes or as one body when it is complete. When a peer
+ * had it, nothing is written and the entry is returned: it is a hit.
+ */
 export async function sendLive(
   parts: ServeComponents,
   reply: ServerResponse,
   live: Live,
   how: LiveReply,
-): Promise<void> {
+): Promise<FlightOrigin | undefined> {
   reply.once('close', live.follower.leave)
-  const send = how.context.parsed.stream ? sendEvents : sendBody
-  const usage = await send(parts, reply, live, how)
-  if (usage === undefined) return
+  const first = live.follower.events.next()
+  // A stream sends its head when the first token takes long; an error before is told by the status.
+  const isStream = how.context.parsed.stream
+  if (!isStream || (await settlesWithin(parts.clock, first, headDelayMs))) await first
+  const origin = live.follower.origin()
+  if (origin !== undefined) {
+    live.follower.leave()
+    return origin
+  }
+  const send = isStream ? sendEvents : sendBody
+  const usage = await send(parts, reply, live, { ...how, first })
+  if (usage !== undefined) countServed(parts, live, usage)
+  return undefined
+}
+
+function countServed(parts: ServeComponents, live: Live, usage: Usage): void {
   const { promptTokens: input, completionTokens: output, cachedTokens } = usage
   // Whoever joined another's generation saved all of it.
-  const saved = live.outcome === 'collapsed' ? input + output : cachedTokens
-  parts.metrics.answerServed(live.source, { input, output, saved }, 0)
+  const isSaved = live.outcome === 'collapsed' || live.follower.origin() !== undefined
+  const saved = isSaved ? input + output : cachedTokens
+  // A peer that delivers after the head was sent is seen here only.
+  const source = live.follower.origin() === undefined ? live.source : 'peer'
+  parts.metrics.answerServed(source, { input, output, saved }, 0)
 }
 
 async function sendEvents(
   { clock }: ServeComponents,
   reply: ServerResponse,
   live: Live,
-  { format, context, requestId }: LiveReply,
+  { format, context, requestId, first }: LiveReply & { readonly first: FirstEvent },
 ): Promise<Usage | undefined> {
   const { events } = live.follower
-  const first = events.next()
-  const isEarly = await settlesWithin(clock, first, headDelayMs)
-  // An error before the first byte is still told by the status.
-  const start = isEarly ? await first : undefined
+  const start = (await settlesWithin(clock, first, 0)) ? await first : undefined
   const encoder = format.openStream(context)
   reply.writeHead(200, [
     'content-type',
@@ -63,13 +82,14 @@ async function sendBody(
   _parts: ServeComponents,
   reply: ServerResponse,
   live: Live,
-  { format, context, requestId }: LiveReply,
+  { format, context, requestId, first }: LiveReply & { readonly first: FirstEvent },
 ): Promise<Usage> {
+  const { events } = live.follower
   const collector = new CompletionCollector()
   let cachedTokens = 0
-  for await (const event of live.follower.events) {
-    collector.add(event)
-    cachedTokens = Math.max(cachedTokens, cachedTokensOf(event))
+  for (let next = await first; !next.done; next = await events.next()) {
+    collector.add(next.value)
+    cachedTokens = Math.max(cachedTokens, cachedTokensOf(next.value))
   }
   const completion = collector.result(live.model.id, context.created)
   if (completion === undefined) throw new TypeError('A flight landed without an answer')

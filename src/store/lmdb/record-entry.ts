@@ -1,19 +1,22 @@
 import { crc32 } from 'node:zlib'
 import type { NewRecord, RecordMeta } from '../../interface/store.ts'
+import { parseSwarmTag, type SwarmTag } from '../../key/scope.ts'
 import { isJsonObject } from '../../std/json.ts'
 
 /**
  * What the disk keeps about a record beside its bytes. Local format, read by this node only,
  * little-endian:
  *
- *     u8 version = 1 ‖ f64 costSeconds ‖ f64 createdAt ‖ f64 expiresAt ‖ f64 priority ‖ u32 uses
- *     ‖ u32 recordBytes ‖ u32 recordChecksum ‖ field digests as JSON ‖ u32 checksum
+ *     u8 version = 3 ‖ 8 bytes swarm tag (zeros: not shared) ‖ f64 costSeconds ‖ f64 createdAt
+ *     ‖ f64 expiresAt ‖ f64 priority ‖ u32 uses ‖ u32 recordBytes ‖ u32 recordChecksum
+ *     ‖ field digests as JSON ‖ u32 checksum
  *
  * Both checksums cover the look-up key too, so that bytes which end up under another key do not
  * pass. They are CRC-32: they guard against decay, not against an adversary. Whoever opens the
  * record checks its AES-GCM tag.
  */
 export interface RecordEntry {
+  readonly swarm: SwarmTag | undefined
   readonly costSeconds: number
   readonly createdAt: number
   readonly expiresAt: number
@@ -26,14 +29,17 @@ export interface RecordEntry {
   readonly digests: Uint8Array
 }
 
-const version = 1
-const headerBytes = 1 + 4 * 8 + 3 * 4
+const version = 3
+const tagBytes = 8
+const headerBytes = 1 + tagBytes + 4 * 8 + 3 * 4
+const noTag = '00'.repeat(tagBytes)
 const checksumBytes = 4
 
 /** The entry of a record that is new: never used, not yet queued. */
 export function newRecordEntry(key: Uint8Array, record: NewRecord): RecordEntry {
   const { costSeconds, createdAt, expiresAt, fieldDigests } = record.meta
   return {
+    swarm: record.meta.swarm,
     costSeconds,
     createdAt,
     expiresAt,
@@ -48,6 +54,7 @@ export function newRecordEntry(key: Uint8Array, record: NewRecord): RecordEntry 
 export function encodeRecordEntry(key: Uint8Array, entry: RecordEntry): Buffer {
   const bytes = Buffer.allocUnsafe(headerBytes + entry.digests.length + checksumBytes)
   let offset = bytes.writeUInt8(version, 0)
+  offset += bytes.write(entry.swarm ?? noTag, offset, 'hex')
   offset = bytes.writeDoubleLE(entry.costSeconds, offset)
   offset = bytes.writeDoubleLE(entry.createdAt, offset)
   offset = bytes.writeDoubleLE(entry.expiresAt, offset)
@@ -66,14 +73,16 @@ export function decodeRecordEntry(key: Uint8Array, bytes: Buffer): RecordEntry |
   const end = bytes.length - checksumBytes
   if (end < headerBytes || bytes[0] !== version) return undefined
   if (checksumOf(key, bytes.subarray(0, end)) !== bytes.readUInt32LE(end)) return undefined
+  const tag = bytes.toString('hex', 1, 1 + tagBytes)
   return {
-    costSeconds: bytes.readDoubleLE(1),
-    createdAt: bytes.readDoubleLE(9),
-    expiresAt: bytes.readDoubleLE(17),
-    priority: bytes.readDoubleLE(25),
-    uses: bytes.readUInt32LE(33),
-    recordBytes: bytes.readUInt32LE(37),
-    recordChecksum: bytes.readUInt32LE(41),
+    swarm: tag === noTag ? undefined : parseSwarmTag(tag),
+    costSeconds: bytes.readDoubleLE(9),
+    createdAt: bytes.readDoubleLE(17),
+    expiresAt: bytes.readDoubleLE(25),
+    priority: bytes.readDoubleLE(33),
+    uses: bytes.readUInt32LE(41),
+    recordBytes: bytes.readUInt32LE(45),
+    recordChecksum: bytes.readUInt32LE(49),
     digests: bytes.subarray(headerBytes, end),
   }
 }
@@ -89,6 +98,7 @@ export function metaOf(entry: RecordEntry): RecordMeta {
     typeof field[1] === 'string'
   const fields = isJsonObject(digests) ? Object.entries(digests).filter(isText) : []
   return {
+    ...(entry.swarm === undefined ? {} : { swarm: entry.swarm }),
     costSeconds: entry.costSeconds,
     createdAt: entry.createdAt,
     expiresAt: entry.expiresAt,

@@ -51,7 +51,7 @@ describe('AnswerEvents', () => {
     assert.deepEqual(events, [
       { type: 'text', choice: 0, kind: 'text', text: 'He' },
       { type: 'text', choice: 0, kind: 'text', text: 'é' },
-      { type: 'finish', choice: 0, reason: 'stop' },
+      { type: 'finish', choice: 0, reason: 'stop', tokenIds: [0, 2, 3] },
     ])
     assert.equal(textOf(run([0, 2]).events), 'He\ufffd', 'unless no other half comes')
   })
@@ -76,6 +76,7 @@ describe('AnswerEvents', () => {
       choice: 0,
       reason: 'stop',
       stopSequence: ' END',
+      tokenIds: [0, 1, 4],
     })
     const logprobs = events.flatMap(event => (event.type === 'text' ? (event.logprobs ?? []) : []))
     assert.deepEqual(
@@ -97,6 +98,7 @@ describe('AnswerEvents', () => {
     assert.equal(new Set(calls(1n)).size, 2)
     assert.deepEqual(calls(1n), calls(1n))
     assert.notDeepEqual(calls(1n), calls(2n))
-    assert.deepEqual(run([8]).events.at(-1), { type: 'finish', choice: 0, reason: 'tool_calls' })
+    const last = run([8]).events.at(-1)
+    assert.deepEqual(last, { type: 'finish', choice: 0, reason: 'tool_calls', tokenIds: [8] })
   })
 })

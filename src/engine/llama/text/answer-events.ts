@@ -28,6 +28,7 @@ export class AnswerEvents {
   readonly #characters = new TextDecoder('utf-8', { ignoreBOM: true })
   readonly #stops: StopStrings
   readonly #parser: OutputParser
+  readonly #tokenIds: number[] = []
   /** Log-probabilities of tokens whose text is not shown yet, with where their text ends. */
   readonly #untold: { readonly logprob: TokenLogprob; readonly end: number }[] = []
   #readLetters = 0
@@ -53,6 +54,7 @@ export class AnswerEvents {
   }
 
   push(token: GeneratedToken): readonly GenerationEvent[] {
+    this.#tokenIds.push(token.tokenId)
     const wasReasoning = this.#parser.isReasoning
     const text = this.#characters.decode(this.#visibleBytes(token.tokenId), { stream: true })
     this.#readLetters += text.length
@@ -82,6 +84,7 @@ export class AnswerEvents {
         choice: this.#options.choice,
         reason: finishReason,
         ...(stopSequence === undefined ? {} : { stopSequence }),
+        tokenIds: this.#tokenIds,
       },
     ]
   }

@@ -1,0 +1,56 @@
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer, type Server, type TLSSocket } from 'node:tls'
+import { parseArgs } from 'node:util'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { generateCertificate } from '@libp2p/tls/utils'
+import { benchNetwork } from '../support/bench-network.ts'
+import {
+  bulkBytes,
+  bulkMessageBytes,
+  bulkProtocol,
+  senderName,
+  tlsPortProtocol,
+} from '../support/bulk.ts'
+
+/** Sends the same bytes over a stream of our network and over plain TLS, as often as asked. */
+const { values } = parseArgs({ options: { port: { type: 'string' } } })
+const message = randomBytes(bulkMessageBytes)
+const messageCount = bulkBytes / bulkMessageBytes
+
+const tls = await startTls()
+const network = benchNetwork({ name: senderName, port: Number(values.port) })
+network.serve(tlsPortProtocol, async () => Buffer.from(String(portOf(tls))))
+network.serveStream(bulkProtocol, async function* () {
+  for (let index = 0; index < messageCount; index++) yield message
+})
+await network.start({ signal: new AbortController().signal })
+process.once('SIGTERM', async () => {
+  tls.close()
+  await network.stop()
+  process.exit()
+})
+
+/** A key and certificate as a libp2p connection has, and its versions of TLS. */
+async function startTls(): Promise<Server> {
+  const { cert, key } = await generateCertificate(await generateKeyPair('Ed25519'))
+  const server = createServer({ cert, key, minVersion: 'TLSv1.3' }, socket => {
+    socket.on('data', () => void sendAll(socket))
+    socket.on('error', () => socket.destroy())
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return server
+}
+
+async function sendAll(socket: TLSSocket): Promise<void> {
+  for (let index = 0; index < messageCount; index++) {
+    if (!socket.write(message)) await once(socket, 'drain')
+  }
+}
+
+function portOf(server: Server): number {
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new TypeError('No port')
+  return address.port
+}

@@ -1,0 +1,213 @@
+import { OperationError } from '../../errors.ts'
+import type { PeerDiscovery } from '../../interface/discovery.ts'
+import type * as api from '../../interface/network.ts'
+import { membersMax } from '../../limits.ts'
+import { Lru } from '../../std/lru.ts'
+import { type AbortOptions, linkSignal } from '../../std/signal.ts'
+import { peerError } from '../peer-error.ts'
+import { isFaultOfPeer } from '../session/error-label.ts'
+import { PeerMeasures } from '../session/measures.ts'
+import { readCall } from '../session/read-call.ts'
+import { bestFirst, reachabilityOf } from './addresses.ts'
+import { type CreatedNode, createRunningNode } from './create-running-node.ts'
+import { KadDiscovery } from './kad-discovery.ts'
+import type { Libp2pNetworkComponents, Libp2pNetworkOptions } from './network-options.ts'
+import { Gatekeeper } from './node/gatekeeper.ts'
+
+/**
+ * `Network` over libp2p: TCP, TLS 1.3, yamux; relays and WebRTC for nodes behind NAT. What does not
+ * work in the library is worked round here and listed in docs/decisions/0004.
+ */
+export class Libp2pNetwork implements api.Network {
+  readonly name = 'network'
+  readonly self: api.PeerId
+  /** The swarm's hash table. Ends at once while the network is not started. */
+  readonly discovery: PeerDiscovery
+  readonly #components: Libp2pNetworkComponents
+  readonly #options: Libp2pNetworkOptions
+  readonly #gatekeeper = new Gatekeeper()
+  readonly #handlers = new Map<api.ProtocolName, api.RequestHandler>()
+  readonly #streamHandlers = new Map<api.ProtocolName, api.StreamHandler>()
+  readonly #measures = new Lru<api.PeerId, PeerMeasures>(2 * membersMax)
+  readonly #listeners = new Set<(change: api.PeerChange) => void>()
+  #created: CreatedNode | undefined
+  #wasDialled = false
+
+  constructor(components: Libp2pNetworkComponents, options: Libp2pNetworkOptions) {
+    this.#components = components
+    this.#options = options
+    this.self = options.identity.peerId
+    this.discovery = new KadDiscovery({
+      node: () => this.#running().node,
+      dial: (peer, signal) => this.#running().running.dialer.reach(peer, signal),
+    })
+  }
+
+  /** @throws config_invalid when the port cannot be listened on */
+  async start({ signal }: AbortOptions): Promise<void> {
+    signal.throwIfAborted()
+    const created = await createRunningNode({
+      ...this.#components,
+      options: this.#options,
+      gatekeeper: this.#gatekeeper,
+      handlers: this.#handlers,
+      streamHandlers: this.#streamHandlers,
+      measuresOf: peer => this.#measuresOf(peer),
+      onMisbehaviour: peer => this.#options.onMisbehaviour?.(peer),
+    })
+    created.links.onChange(change => {
+      const link = created.links.get(change.peer)
+      if (link?.direction === 'inbound' && !link.isRelayed) this.#wasDialled = true
+      for (const listener of [...this.#listeners]) listener(change)
+    })
+    this.#created = created
+    try {
+      await created.running.start()
+    } catch (error) {
+      await this.stop()
+      throw cannotListen(this.#options, error)
+    }
+  }
+
+  async stop(): Promise<void> {
+    const created = this.#created
+    this.#created = undefined
+    await created?.running.stop()
+  }
+
+  addresses(): readonly string[] {
+    return bestFirst((this.#created?.node.getMultiaddrs() ?? []).map(String))
+  }
+
+  reachability(): api.Reachability {
+    return reachabilityOf({
+      addresses: this.addresses(),
+      wasDialled: this.#wasDialled,
+      isListening: this.#options.listen !== undefined,
+      isWan: this.#options.preset === 'wan',
+      peers: this.#created?.links.list().length ?? 0,
+    })
+  }
+
+  peers(): readonly api.PeerView[] {
+    return (this.#created?.links.list() ?? []).map(link => {
+      const measures = this.#measuresOf(link.session.peer)
+      return {
+        id: link.session.peer,
+        address: link.address,
+        direction: link.direction,
+        isRelayed: link.isRelayed,
+        roundTripMs: measures.roundTripMs,
+        bandwidth: measures.bandwidth,
+        bytesReceived: measures.bytesReceived,
+        bytesSent: measures.bytesSent,
+        connectedAt: link.connectedAt,
+      }
+    })
+  }
+
+  onPeerChange(listener: (change: api.PeerChange) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  async connect(address: string, { signal }: AbortOptions): Promise<api.PeerId> {
+    const { running } = this.#running()
+    const { peer } = (await running.dialer.dialAddress(address, signal)).session
+    running.redialer.keep(address, { peer, isPinned: true })
+    return peer
+  }
+
+  async disconnect(peer: api.PeerId): Promise<void> {
+    await this.#created?.running.drop(peer)
+  }
+
+  async setBanned(peer: api.PeerId, isBanned: boolean): Promise<void> {
+    this.#gatekeeper.setBanned(peer, isBanned)
+    if (isBanned) await this.disconnect(peer)
+  }
+
+  serve(protocol: api.ProtocolName, handler: api.RequestHandler): void {
+    this.#handlers.set(protocol, handler)
+  }
+
+  serveStream(protocol: api.ProtocolName, handler: api.StreamHandler): void {
+    this.#streamHandlers.set(protocol, handler)
+  }
+
+  async request(
+    peer: api.PeerId,
+    protocol: api.ProtocolName,
+    body: Uint8Array,
+    options: api.RequestOptions,
+  ): Promise<Uint8Array> {
+    const { running, links } = this.#running()
+    const connected = links.get(peer)
+    if (connected !== undefined) return await connected.session.request(protocol, body, options)
+    const { clock } = this.#components
+    const startMs = clock.monotonicMs()
+    const linked = linkSignal(clock, [options.signal], options.timeoutMs)
+    try {
+      const { session } = await running.dialer.reach(peer, linked.signal)
+      const timeoutMs = Math.max(1, options.timeoutMs - (clock.monotonicMs() - startMs))
+      return await session.request(protocol, body, { signal: options.signal, timeoutMs })
+    } catch (error) {
+      options.signal.throwIfAborted()
+      throw error instanceof OperationError ? error : peerError('peer_timeout', error)
+    } finally {
+      linked[Symbol.dispose]()
+    }
+  }
+
+  async *openStream(
+    peer: api.PeerId,
+    protocol: api.ProtocolName,
+    body: Uint8Array,
+    { signal }: AbortOptions,
+  ): AsyncGenerator<Uint8Array> {
+    const link = await this.#running().running.dialer.reach(peer, signal)
+    const channel = await link.openChannel(signal)
+    const measures = this.#measuresOf(peer)
+    const options = { clock: this.#components.clock, measures, signal }
+    try {
+      yield* readCall(channel, { protocol, body }, options)
+    } catch (error) {
+      if (isFaultOfPeer(error)) this.#options.onMisbehaviour?.(peer)
+      throw error
+    }
+  }
+
+  /** The round trip to a peer now, in milliseconds. @throws peer_unreachable */
+  async ping(peer: api.PeerId, { signal }: AbortOptions): Promise<number> {
+    const { session } = await this.#running().running.dialer.reach(peer, signal)
+    const aborted = Promise.withResolvers<never>()
+    const onAbort = (): void => aborted.reject(signal.reason)
+    signal.addEventListener('abort', onAbort)
+    try {
+      return await Promise.race([session.ping(), aborted.promise])
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #running(): CreatedNode {
+    if (this.#created === undefined) throw peerError('peer_unreachable')
+    return this.#created
+  }
+
+  #measuresOf(peer: api.PeerId): PeerMeasures {
+    const known = this.#measures.get(peer)
+    if (known !== undefined) return known
+    const measures = new PeerMeasures()
+    this.#measures.set(peer, measures, 1)
+    return measures
+  }
+}
+
+function cannotListen({ listen }: Libp2pNetworkOptions, cause: unknown): unknown {
+  if (cause instanceof OperationError || listen === undefined) return cause
+  const message =
+    `Cannot listen for peers on ${listen.host} port ${listen.port}. ` +
+    'Another program may use it: choose another with --p2p-port N'
+  return new OperationError('config_invalid', message, { origin: 'self', cause })
+}

@@ -252,6 +252,11 @@ export const peerRequestBytesMax: number = 8 * MiB
 export const peerPendingMax = 1_024
 /** Bytes that wait to be sent to one peer. A peer that reads so slowly is as good as gone. */
 export const peerSendBytesMax: number = 16 * MiB
+/**
+ * Frames that wait for it, of which the smallest weighs far more in memory than its 9 bytes: a few
+ * times what honest requests, replies and cancels of both sides come to.
+ */
+export const peerSendPiecesMax = 16_384
 /** How often a connection is tried and measured. */
 export const peerPingIntervalMs = 15_000
 /** Silence after which a pinged peer counts as gone. */
@@ -355,3 +360,9 @@ export const peerSearchMsMax = 60_000
 export const sealedRecordBytesMax: number = answerBytesMax + 128 * KiB
 /** Addresses of members that a node remembers: all are dialled at its start, and one will do. */
 export const rememberedAddressesMax = 64
+/**
+ * CBOR items of one record. 8,192 tokens with 20 alternatives each are 550,000; a million empty
+ * maps cost 0.2 s and 100 MB to decode, where the 16 MiB of a record could hold sixteen times as
+ * many.
+ */
+export const recordItemsMax = 1_000_000

@@ -116,8 +116,9 @@ export class SwarmPart implements Startable {
   }
 
   async #join(options: AbortOptions): Promise<void> {
+    if (this.#config.offline) return
     const state = readSwarmState(this.#config.data)
-    if (state === undefined || this.#config.offline) return
+    if (state === undefined) return
     const joined = this.#build(state)
     for (const text of state.banned) {
       const peer = parsePeerId(text)

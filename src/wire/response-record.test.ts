@@ -69,6 +69,15 @@ describe('response record', () => {
     )
   })
 
+  it('refuses a bomb of empty maps before it decodes it', () => {
+    const bomb = Buffer.concat([
+      Buffer.from([0x9a, 0x00, 0x90, 0, 0]),
+      Buffer.alloc(0x900000, 0xa0),
+    ])
+    const expected = { code: 'record_invalid', message: /too many items/ }
+    assert.throws(() => decodeResponseRecord(bomb), expected)
+  })
+
   it('refuses maps of another version or with wrong types', () => {
     const good = {
       v: 1,

@@ -1,7 +1,8 @@
 import { decode, encode } from 'cborg'
 import { OperationError } from '../errors.ts'
 import type { ModelId } from '../key/model-id.ts'
-import { answerBytesMax, choicesMax, receiptBytesMax } from '../limits.ts'
+import { answerBytesMax, choicesMax, receiptBytesMax, recordItemsMax } from '../limits.ts'
+import { assertItemsWithin } from './cbor-items.ts'
 import { packTokenIds, unpackTokenIds } from './token-ids.ts'
 
 /**
@@ -61,6 +62,7 @@ export function encodeResponseRecord(record: ResponseRecord): Uint8Array {
 /** @throws record_invalid for everything that `encodeResponseRecord` does not write */
 export function decodeResponseRecord(bytes: Uint8Array): ResponseRecord {
   if (bytes.length > answerBytesMax) throw invalid('it is too large')
+  assertItemsWithin(bytes, recordItemsMax)
   let value: unknown
   try {
     value = decode(bytes, { strict: true, rejectDuplicateMapKeys: true, allowIndefinite: false })

@@ -38,7 +38,7 @@ function runningRows(
 ): readonly (readonly string[])[] {
   if (report === undefined) return [['Node', 'does not run']]
   const { swarm } = report
-  if (swarm === undefined) return [['Node', 'runs outside the swarm (--offline)']]
+  if (swarm === undefined) return [['Node', 'outside the swarm: --offline, or it could not join']]
   const { directory } = swarm
   return [
     ...swarm.addresses.map((address, index) => [index === 0 ? 'Peers at' : '', address]),

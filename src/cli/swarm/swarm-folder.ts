@@ -63,9 +63,8 @@ export async function requireSwarmNode({ data, signal }: CommandContext): Promis
   const { swarm } = await admin.swarm({ signal })
   if (swarm !== undefined) return { admin, swarm }
   const { name } = requireSwarm(data)
-  throw new OperationError('not_found', `The node runs outside swarm '${name}' (--offline)`, {
-    origin: 'client',
-  })
+  const message = `The node runs outside swarm '${name}': --offline, or it could not join`
+  throw new OperationError('not_found', message, { origin: 'client' })
 }
 
 export interface SwarmNode {

@@ -1,3 +1,5 @@
+import { multiaddr } from '@multiformats/multiaddr'
+import { OperationError } from '../../errors.ts'
 import type { Reachability } from '../../interface/network.ts'
 
 /** Addresses in the order in which others should try them: public, private, loopback, relayed. */
@@ -50,4 +52,22 @@ export function reachabilityOf(facts: ReachabilityFacts): Reachability {
   if (kinds.includes('relayed')) return 'relayed'
   if (!facts.isListening || (facts.isWan && facts.peers > 0)) return 'private'
   return 'unknown'
+}
+
+/**
+ * The library reads what is announced in a timer of its own too: what it throws there ends the
+ * process.
+ * @throws config_invalid for what is no address
+ */
+export function assertAnnounced(addresses: readonly string[]): void {
+  for (const address of addresses) {
+    try {
+      multiaddr(address)
+    } catch (cause) {
+      const message =
+        `Cannot announce '${address}': it is no address. ` +
+        'One looks like /ip4/203.0.113.7/tcp/11501 (--announce)'
+      throw new OperationError('config_invalid', message, { origin: 'client', cause })
+    }
+  }
 }

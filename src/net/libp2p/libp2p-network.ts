@@ -8,7 +8,7 @@ import { peerError } from '../peer-error.ts'
 import { isFaultOfPeer } from '../session/error-label.ts'
 import { PeerMeasures } from '../session/measures.ts'
 import { readCall } from '../session/read-call.ts'
-import { bestFirst, reachabilityOf } from './addresses.ts'
+import { assertAnnounced, bestFirst, reachabilityOf } from './addresses.ts'
 import { type CreatedNode, createRunningNode } from './create-running-node.ts'
 import { KadDiscovery } from './kad-discovery.ts'
 import type { Libp2pNetworkComponents, Libp2pNetworkOptions } from './network-options.ts'
@@ -43,9 +43,10 @@ export class Libp2pNetwork implements api.Network {
     })
   }
 
-  /** @throws config_invalid when the port cannot be listened on */
+  /** @throws config_invalid for a port that is taken and an announcement that is no address */
   async start({ signal }: AbortOptions): Promise<void> {
     signal.throwIfAborted()
+    assertAnnounced(this.#options.announce)
     const created = await createRunningNode({
       ...this.#components,
       options: this.#options,

@@ -70,7 +70,8 @@ export class Mesh {
       },
       told: async member => {
         const { id, multiaddrs } = infoOf(member)
-        await node.peerStore.merge(id, { multiaddrs })
+        // In place of what it told before: a member that has new ones each time costs no more.
+        if (multiaddrs.length > 0) await node.peerStore.patch(id, { multiaddrs })
       },
       discovered: member => this.#onDiscovery(infoOf(member)),
     })

@@ -3,7 +3,9 @@ import { describe, it, type TestContext } from 'node:test'
 import { until } from '../../../test/support/until.ts'
 import { systemRandom } from '../../std/random.ts'
 import { nextTurn } from '../../std/turn.ts'
+import { decodeMembers, encodeAddresses } from '../../wire/member-messages.ts'
 import { Identity } from '../identity.ts'
+import { membersProtocol } from '../member-exchange.ts'
 import type { Libp2pNetwork } from './libp2p-network.ts'
 import { addressOf, peerChanged, portOf, started, testNetwork } from './test-nodes.ts'
 
@@ -45,6 +47,22 @@ describe('a swarm on loopback', () => {
         if (one !== other) await peerChanged(one, 'connected', other.self)
       }
     }
+  })
+
+  it('remembers where a member says it is now, not all that it ever said', async context => {
+    const [hub, member, asker] = [testNetwork(), testNetwork(), testNetwork()]
+    await started(context, hub, member, asker)
+    await member.connect(addressOf(hub), { signal })
+    await asker.connect(addressOf(hub), { signal })
+    const [before, after] = [2, 1].map(port => `/ip4/127.0.0.1/tcp/${port}/p2p/${member.self}`)
+    assert.ok(before && after)
+    const tell = (network: Libp2pNetwork, addresses: readonly string[]) =>
+      network.request(hub.self, membersProtocol, encodeAddresses(addresses), { signal, timeoutMs })
+    await tell(member, [before])
+    await tell(member, [after])
+    const told = decodeMembers(await tell(asker, []))
+    const known = told.find(({ peer }) => peer === member.self)
+    assert.ok(known && !known.addresses.includes(before), String(known?.addresses))
   })
 
   it('asks a member that it only knows of', async context => {
@@ -107,6 +125,13 @@ describe('a swarm on loopback', () => {
     await a.start({ signal })
     await b.connect(addressOf(a), { signal })
     await b.request(a.self, protocol, new Uint8Array(1), { signal, timeoutMs })
+  })
+
+  it('does not start with something to announce that is no address', async () => {
+    const network = testNetwork({ announce: ['203.0.113.7:11501'] })
+    const message = /Cannot announce '203\.0\.113\.7:11501'/
+    await assert.rejects(network.start({ signal }), { code: 'config_invalid', message })
+    await network.stop()
   })
 
   it('says so when its port is taken', async context => {

@@ -1,4 +1,4 @@
-import { peerSendBytesMax } from '../../limits.ts'
+import { peerSendBytesMax, peerSendPiecesMax } from '../../limits.ts'
 import { assert } from '../../std/assert.ts'
 import { afterThisTurn } from '../../std/turn.ts'
 import { encodeFrame, type Frame } from '../../wire/frame.ts'
@@ -35,7 +35,8 @@ export class FrameWriter {
   write(frame: Frame): void {
     if (!this.#channel.isOpen) throw peerError('peer_unreachable')
     const bytes = frame.body.length
-    if (this.#queuedBytes > 0 && this.#queuedBytes + bytes > peerSendBytesMax) {
+    const isOver = this.#queuedBytes > 0 && this.#queuedBytes + bytes > peerSendBytesMax
+    if (isOver || this.#queue.length >= peerSendPiecesMax) {
       throw peerError('peer_overloaded')
     }
     for (const piece of encodeFrame(frame)) {

@@ -31,9 +31,11 @@ export class Pinger {
   }
 
   start(): void {
+    const id = this.#nextId
     this.ping().catch(() => undefined)
     this.#cancelTimer = this.#clock.after(peerPingTimeoutMs, () => {
-      if (this.#pings.size > 0) return this.#options.onSilent()
+      // Only this ping is due: others may have been sent a moment ago.
+      if (this.#pings.has(id)) return this.#options.onSilent()
       const restMs = peerPingIntervalMs - peerPingTimeoutMs
       this.#cancelTimer = this.#clock.after(restMs, () => this.start())
     })

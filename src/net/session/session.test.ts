@@ -9,6 +9,7 @@ import {
   peerPingIntervalMs,
   peerPingTimeoutMs,
   peerRequestBytesMax,
+  peerSendPiecesMax,
   requestsPerPeerMax,
 } from '../../limits.ts'
 import { VirtualClock } from '../../std/clock.ts'
@@ -190,6 +191,32 @@ describe('Session', () => {
     clock.advance(peerPingTimeoutMs)
     assert.equal(Reflect.get(Object(ends[0]), 'code'), 'peer_timeout')
     await other.session.end(undefined)
+  })
+
+  it('does not take a peer for silent that was pinged a moment ago', async () => {
+    const clock = new VirtualClock()
+    const [near, far] = channelPair()
+    const { session, ends } = open(near, forever, clock)
+    const other = open(far, forever, clock)
+    await settled()
+    clock.advance(peerPingTimeoutMs - 1)
+    const pinged = session.ping()
+    clock.advance(1)
+    await settled()
+    await pinged
+    assert.deepEqual(ends, [])
+    for (const one of [session, other.session]) await one.end(undefined)
+  })
+
+  it('ends with a peer that pings and does not read the pongs, before they fill memory', async () => {
+    const [near, far] = channelPair()
+    const { ends } = open(near, forever)
+    const raw = rawPeer(far)
+    far.isHeld = true
+    for (let id = 0; id < 2 * peerSendPiecesMax; id++) raw.send('ping', id)
+    await settled()
+    assert.equal(Reflect.get(Object(ends[0]), 'code'), 'peer_overloaded')
+    assert.ok(!near.isOpen)
   })
 
   it('becomes quiet when both sides said goodbye and nothing is under way', async () => {

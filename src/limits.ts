@@ -366,3 +366,8 @@ export const rememberedAddressesMax = 64
  * many.
  */
 export const recordItemsMax = 1_000_000
+/**
+ * Longest silence of whoever reads a stream. A reader that checks and stores a message of 256 KiB
+ * needs milliseconds; one that takes nothing would hold the sender's memory.
+ */
+export const streamIdleTimeoutMs = 30_000

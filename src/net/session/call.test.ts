@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import type { PeerId, StreamHandler } from '../../interface/network.ts'
-import { MiB, membershipTimeoutMs, streamAheadMax } from '../../limits.ts'
+import { MiB, membershipTimeoutMs, streamAheadMax, streamIdleTimeoutMs } from '../../limits.ts'
 import { VirtualClock } from '../../std/clock.ts'
 import { nextTurn } from '../../std/turn.ts'
 import { encodeFrame, type Frame, FrameDecoder, type FrameType } from '../../wire/frame.ts'
@@ -58,6 +58,32 @@ describe('stream calls', () => {
     assert.equal(frames.length, 5)
     far.abort()
     await served
+  })
+
+  it('a reader that takes nothing for long is hung up on, and its handler ends', async () => {
+    const [near, far] = channelPair()
+    const clock = new VirtualClock()
+    let hasEnded = false
+    const handler = async function* (): AsyncGenerator<Uint8Array> {
+      try {
+        yield* endless()
+      } finally {
+        hasEnded = true
+      }
+    }
+    const served = serve(near, handler, clock)
+    send(far, 'open', 1, encodeRequestBody(protocol, none))
+    await settled()
+    clock.advance(streamIdleTimeoutMs - 1)
+    send(far, 'credit', 1)
+    await settled()
+    clock.advance(streamIdleTimeoutMs - 1)
+    await settled()
+    assert.equal(hasEnded, false, 'who asks in time goes on')
+    clock.advance(1)
+    await served
+    assert.equal(hasEnded, true)
+    assert.equal(near.isOpen, false)
   })
 
   it('a reader cannot ask for everything at once', async () => {

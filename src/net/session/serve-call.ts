@@ -1,6 +1,11 @@
 import { OperationError } from '../../errors.ts'
 import type { PeerId, ProtocolName, StreamHandler } from '../../interface/network.ts'
-import { membershipTimeoutMs, messageBytesMax, streamAheadMax } from '../../limits.ts'
+import {
+  membershipTimeoutMs,
+  messageBytesMax,
+  streamAheadMax,
+  streamIdleTimeoutMs,
+} from '../../limits.ts'
 import type { Clock } from '../../std/clock.ts'
 import { type Frame, FrameDecoder } from '../../wire/frame.ts'
 import { decodeRequestBody, protocolBytesMax } from '../../wire/request-body.ts'
@@ -25,11 +30,11 @@ const creditMax = 1_024
 
 /**
  * The answering side of a stream call: runs the handler, asks it for a message only when the
- * reader may get one, and ends it when the reader goes away.
+ * reader may get one, and ends it when the reader goes away or takes nothing for long.
  * @throws what the handler throws, after telling the peer that it failed; peer_message_invalid
  */
 export async function serveCall(channel: ByteChannel, options: ServeCallOptions): Promise<void> {
-  const call = new ServedCall(channel)
+  const call = new ServedCall(channel, options.clock)
   const onAbort = (): void => channel.abort(new Error('The node stops'))
   options.signal.addEventListener('abort', onAbort)
   const cancelTimer = options.clock.after(membershipTimeoutMs, () => {
@@ -46,6 +51,8 @@ export async function serveCall(channel: ByteChannel, options: ServeCallOptions)
 }
 
 class ServedCall {
+  readonly #channel: ByteChannel
+  readonly #clock: Clock
   readonly #writer: FrameWriter
   readonly #decoder = new FrameDecoder(messageBytesMax + protocolBytesMax + 1)
   readonly #controller = new AbortController()
@@ -55,7 +62,9 @@ class ServedCall {
   #credit = 0
   #wake: () => void = () => undefined
 
-  constructor(channel: ByteChannel) {
+  constructor(channel: ByteChannel, clock: Clock) {
+    this.#channel = channel
+    this.#clock = clock
     this.#writer = new FrameWriter(channel)
     channel.listen({
       onBytes: bytes => {
@@ -104,14 +113,16 @@ class ServedCall {
     const iterator = messages[Symbol.asyncIterator]()
     try {
       for (;;) {
-        while (this.#credit === 0 && !signal.aborted) await this.#woken()
+        while (this.#credit === 0 && !signal.aborted) await this.#orHangUp(this.#woken())
         if (signal.aborted) return
         this.#credit -= 1
         const { done, value } = await iterator.next()
         if (signal.aborted || done) return
         if (value.length > messageBytesMax) throw new RangeError('The message is too large')
         this.#writer.write({ type: 'message', id: 0, body: value })
-        if (this.#writer.queuedBytes >= queuedBytesMax) await this.#writer.flushed()
+        if (this.#writer.queuedBytes >= queuedBytesMax) {
+          await this.#orHangUp(this.#writer.flushed())
+        }
       }
     } finally {
       await iterator.return?.()
@@ -125,6 +136,18 @@ class ServedCall {
     } else if (type === 'credit' && this.#credit + id <= creditMax) this.#credit += id
     else throw peerError('peer_message_invalid')
     this.#wake()
+  }
+
+  /** A reader that neither reads nor asks for more must not hold what it was to get for ever. */
+  async #orHangUp(progress: Promise<void>): Promise<void> {
+    const cancel = this.#clock.after(streamIdleTimeoutMs, () =>
+      this.#channel.abort(peerError('peer_timeout')),
+    )
+    try {
+      await progress
+    } finally {
+      cancel()
+    }
   }
 
   #woken(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../errors.ts'
+import type { ReceiptFault } from '../wire/receipt.ts'
 
 /** Where an answer came from, as clients see it in `x-hyperspace-source`. */
 export type Source = 'memory' | 'disk' | 'peer' | 'prefix' | 'routed' | 'engine' | 'upstream'
@@ -47,26 +48,16 @@ export interface Metrics {
  */
 export type PeerLookupOutcome = 'hit' | 'miss' | 'overtaken' | 'skipped'
 
-/** `valid`, or what is wrong with the record, or with its receipt (`trust/receipt.ts`). */
+/** `valid`, or what is wrong with the record, or with its receipt. */
 export type RecordCheckResult =
   | 'valid'
   /** A right answer to somebody else: too old, too long or cut elsewhere. */
   | 'unfit'
   | 'unreadable'
   | 'no-receipt'
-  | 'malformed'
-  | 'signature-wrong'
-  | 'expired'
-  | 'from-future'
-  | 'key-differs'
-  | 'model-differs'
-  | 'counts-differ'
-  | 'finish-differs'
-  | 'text-differs'
-  | 'tokens-differ'
-  | 'upstream-not-accepted'
+  | ReceiptFault
 
-export type ShedReason = 'queue_full' | 'too_large' | 'store_failed' | 'worse_than_stored'
+export type ShedReason = 'queue_full' | 'too_large' | 'store_failed'
 
 const nothing = (): void => undefined
 

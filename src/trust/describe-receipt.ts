@@ -1,7 +1,7 @@
 import { isDigestId } from '../key/model-id.ts'
-import type { Receipt } from '../wire/receipt.ts'
+import type { Receipt, ReceiptFault } from '../wire/receipt.ts'
 import type { LeavesFault } from './leaves.ts'
-import type { ReceiptFact, ReceiptFault } from './receipt.ts'
+import type { ReceiptFact } from './receipt.ts'
 
 /** What the check of a receipt, or of its leaves, found wrong, as a sentence. */
 export const faultTexts: { readonly [fault in ReceiptFault | LeavesFault]: string } = {

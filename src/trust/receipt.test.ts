@@ -7,8 +7,9 @@ import { modelIdFromDigest } from '../key/model-id.ts'
 import { lookupKey, type ResponseKey } from '../key/response-key.ts'
 import { receiptBytesMax, receiptClockSkewMs } from '../limits.ts'
 import { Identity } from '../net/identity.ts'
+import type { ReceiptFault } from '../wire/receipt.ts'
 import { decodeReceipt, encodeReceiptBody, joinReceipt, type Receipt } from '../wire/receipt.ts'
-import { issueReceipt, openReceipt, type ReceiptFault, verifyReceipt } from './receipt.ts'
+import { issueReceipt, openReceipt, verifyReceipt } from './receipt.ts'
 import {
   answer,
   clock,

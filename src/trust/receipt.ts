@@ -11,6 +11,7 @@ import {
   encodeReceiptBody,
   joinReceipt,
   type Receipt,
+  type ReceiptFault,
   type SignedReceipt,
   upstreamClass,
 } from '../wire/receipt.ts'
@@ -74,19 +75,6 @@ export type ReceiptFact =
   | 'text'
   | 'tokens'
   | 'leaves'
-
-export type ReceiptFault =
-  | 'malformed'
-  | 'signature-wrong'
-  | 'expired'
-  | 'from-future'
-  | 'key-differs'
-  | 'model-differs'
-  | 'counts-differ'
-  | 'finish-differs'
-  | 'text-differs'
-  | 'tokens-differ'
-  | 'upstream-not-accepted'
 
 const domain = Buffer.from('hyperspace/receipt/1')
 

@@ -45,6 +45,20 @@ export interface ReceiptCounts {
   readonly reasoningTokens: number
 }
 
+/** What can be wrong with a receipt, by itself or beside the answer in hand. */
+export type ReceiptFault =
+  | 'malformed'
+  | 'signature-wrong'
+  | 'expired'
+  | 'from-future'
+  | 'key-differs'
+  | 'model-differs'
+  | 'counts-differ'
+  | 'finish-differs'
+  | 'text-differs'
+  | 'tokens-differ'
+  | 'upstream-not-accepted'
+
 export interface SignedReceipt {
   readonly receipt: Receipt
   /** The bytes that were signed, without the domain. */

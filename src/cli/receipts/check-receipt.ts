@@ -9,10 +9,9 @@ import {
   openReceipt,
   type ReceiptCheck,
   type ReceiptFact,
-  type ReceiptFault,
   verifyReceipt,
 } from '../../trust/receipt.ts'
-import { decodeReceipt, type Receipt } from '../../wire/receipt.ts'
+import { decodeReceipt, type Receipt, type ReceiptFault } from '../../wire/receipt.ts'
 import { decodeResponseRecord } from '../../wire/response-record.ts'
 import { openRecord } from '../../wire/sealed-record.ts'
 import type { ReceiptInput } from './receipt-input.ts'

@@ -31,7 +31,10 @@ export async function openRuntime(options: {
       },
     })
   } catch (error) {
-    const message = `llama.cpp does not run on this machine (${process.platform}-${process.arch})`
+    const machine = `${process.platform}-${process.arch}`
+    const message =
+      `There is no build of llama.cpp for this machine (${machine}) that runs. Install one with ` +
+      '`npm run engine -- cpu` (or metal, cuda, vulkan), or serve an upstream with --upstream URL'
     throw new OperationError('engine_failed', message, { origin: 'engine', cause: error })
   }
 }

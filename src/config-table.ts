@@ -6,6 +6,7 @@ export type SettingName =
   | 'model'
   | 'upstream'
   | 'upstreamKey'
+  | 'upstreamSlots'
   | 'discover'
   | 'apiKey'
   | 'allowOrigin'
@@ -18,9 +19,14 @@ export type SettingName =
   | 'ttl'
   | 'maxDisk'
   | 'maxMemory'
+  | 'kv'
+  | 'kvDisk'
+  | 'kvMemory'
+  | 'kvShared'
   | 'logLevel'
   | 'p2pHost'
   | 'p2pPort'
+  | 'directPort'
   | 'peers'
   | 'announce'
   | 'mdns'
@@ -55,6 +61,13 @@ export const settings: { readonly [name in SettingName]: Setting } = {
     default: [],
     secret: true,
     help: 'API key for the upstream, in the order of --upstream',
+  },
+  upstreamSlots: {
+    kind: 'list',
+    default: [],
+    help:
+      'folder that a llama-server on this machine was given as --slot-save-path, ' +
+      'in the order of --upstream: its KV state is then cached too',
   },
   discover: {
     kind: 'switch',
@@ -129,6 +142,28 @@ export const settings: { readonly [name in SettingName]: Setting } = {
     min: 64 * KiB,
     help: 'most memory for stored answers',
   },
+  kv: {
+    kind: 'switch',
+    default: true,
+    help: 'keep the KV state of prompts, so that only what is new in the next one is computed',
+  },
+  kvDisk: {
+    kind: 'bytes',
+    default: 8 * GiB,
+    min: 16 * MiB,
+    help: 'most disk space for KV state',
+  },
+  kvMemory: {
+    kind: 'bytes',
+    default: 256 * MiB,
+    help: 'most memory for KV state outside the engine',
+  },
+  kvShared: {
+    kind: 'bytes',
+    default: 4 * GiB,
+    min: 16 * MiB,
+    help: 'most disk space for sealed KV state that the node holds for members of its swarm',
+  },
   logLevel: {
     kind: 'choice',
     choices: ['error', 'warn', 'info', 'debug'],
@@ -141,6 +176,11 @@ export const settings: { readonly [name in SettingName]: Setting } = {
     help: 'address on which peers of the swarm reach this node',
   },
   p2pPort: { kind: 'port', default: 11_501, help: 'port for peers of the swarm (0: any free one)' },
+  directPort: {
+    kind: 'port',
+    default: 0,
+    help: 'port for the fast path of KV state between members (0: any free one)',
+  },
   peers: {
     kind: 'list',
     default: [],

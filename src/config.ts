@@ -22,6 +22,7 @@ export interface Config {
   readonly model: readonly string[]
   readonly upstream: readonly string[]
   readonly upstreamKey: readonly string[]
+  readonly upstreamSlots: readonly string[]
   readonly discover: boolean
   readonly apiKey: readonly string[]
   readonly allowOrigin: readonly string[]
@@ -34,9 +35,14 @@ export interface Config {
   readonly ttl: number
   readonly maxDisk: number
   readonly maxMemory: number
+  readonly kv: boolean
+  readonly kvDisk: number
+  readonly kvMemory: number
+  readonly kvShared: number
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   readonly p2pHost: string
   readonly p2pPort: number
+  readonly directPort: number
   readonly peers: readonly string[]
   readonly announce: readonly string[]
   readonly mdns: boolean
@@ -181,7 +187,7 @@ export function isLoopback(host: string): boolean {
  * here.
  */
 function crossFieldMistakes(config: Partial<Config>): string[] {
-  const { host, apiKey, upstream, upstreamKey } = config
+  const { host, apiKey, upstream, upstreamKey, upstreamSlots } = config
   const mistakes: string[] = []
   if (host !== undefined && !isLoopback(host) && apiKey?.length === 0) {
     mistakes.push(
@@ -192,6 +198,9 @@ function crossFieldMistakes(config: Partial<Config>): string[] {
   if (upstream === undefined) return mistakes
   if ((upstreamKey?.length ?? 0) > upstream.length) {
     mistakes.push('--upstream-key: more keys than --upstream URLs')
+  }
+  if ((upstreamSlots?.length ?? 0) > upstream.length) {
+    mistakes.push('--upstream-slots: more folders than --upstream URLs')
   }
   for (const url of upstream) {
     if (!URL.canParse(url) || !/^https?:/.test(url)) {

@@ -36,6 +36,9 @@ export interface KnownModelName {
 export interface DataFolderPaths {
   readonly root: string
   readonly records: string
+  /** Sealed KV state of this node, and shards that it holds for its swarm. */
+  readonly blocks: string
+  readonly shards: string
   readonly models: string
   readonly logFile: string
   readonly modelTable: string
@@ -45,6 +48,8 @@ export function dataFolderPaths(root: string): DataFolderPaths {
   return {
     root,
     records: join(root, 'records'),
+    blocks: join(root, 'kv'),
+    shards: join(root, 'kv-shared'),
     models: join(root, 'models'),
     logFile: join(root, 'logs', 'node.log'),
     modelTable: join(root, 'models', 'table.json'),

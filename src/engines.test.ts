@@ -8,6 +8,7 @@ import { bundledModelPath } from './engine/models/model-folder.ts'
 import { createEngines, type EngineSet } from './engines.ts'
 import { silentLog } from './interface/log.ts'
 import { systemClock } from './std/clock.ts'
+import { systemRandom } from './std/random.ts'
 
 function engines(test: TestContext, fileName: string, bytes: Uint8Array): Promise<EngineSet> {
   const data = mkdtempSync(join(tmpdir(), 'hs-engines-'))
@@ -15,7 +16,9 @@ function engines(test: TestContext, fileName: string, bytes: Uint8Array): Promis
   const path = join(data, fileName)
   writeFileSync(path, bytes)
   const { config } = resolveConfig({ data, flags: { model: [path] }, env: {} })
-  return createEngines({ clock: systemClock, log: silentLog }, config, { signal: test.signal })
+  return createEngines({ clock: systemClock, log: silentLog, random: systemRandom }, config, {
+    signal: test.signal,
+  })
 }
 
 const bundled = readFileSync(bundledModelPath)

@@ -1,5 +1,6 @@
+import { join } from 'node:path'
 import type { Config } from './config.ts'
-import { LlamaEngine } from './engine/llama/llama-engine.ts'
+import { LlamaProcessEngine } from './engine/llama/process/llama-process-engine.ts'
 import { readGgufHeader } from './engine/models/gguf-header.ts'
 import { ModelDigests } from './engine/models/model-digest.ts'
 import { type KnownModel, ModelFolder } from './engine/models/model-folder.ts'
@@ -9,11 +10,13 @@ import type { Engine } from './interface/engine.ts'
 import type { Log } from './interface/log.ts'
 import { upstreamConnectTimeoutMs } from './limits.ts'
 import type { Clock } from './std/clock.ts'
+import type { Random } from './std/random.ts'
 import type { AbortOptions } from './std/signal.ts'
 
 export interface EngineComponents {
   readonly clock: Clock
   readonly log: Log
+  readonly random: Random
 }
 
 /**
@@ -58,21 +61,25 @@ async function discover(
 }
 
 function createUpstream(
-  { clock, log }: EngineComponents,
+  components: EngineComponents,
   config: Config,
   at: { readonly url: string; readonly index?: number; readonly name?: string },
 ): UpstreamEngine {
   const apiKey = at.index === undefined ? undefined : config.upstreamKey[at.index]
-  return new UpstreamEngine(
-    { clock, log },
-    {
-      name: at.name ?? new URL(at.url).host,
-      url: at.url,
-      connectTimeoutMs: upstreamConnectTimeoutMs,
-      idleTimeoutMs: config.upstreamTimeout,
-      ...(apiKey === undefined ? {} : { apiKey }),
-    },
-  )
+  const folder = at.index === undefined ? undefined : config.upstreamSlots[at.index]
+  const digests = new ModelDigests({ log: components.log }, { dataDir: config.data })
+  const slots = {
+    folder: folder ?? '',
+    modelIdOf: async (path: string, signal: AbortSignal) => await digests.modelId(path, { signal }),
+  }
+  return new UpstreamEngine(components, {
+    name: at.name ?? new URL(at.url).host,
+    url: at.url,
+    connectTimeoutMs: upstreamConnectTimeoutMs,
+    idleTimeoutMs: config.upstreamTimeout,
+    ...(apiKey === undefined ? {} : { apiKey }),
+    ...(folder === undefined ? {} : { slots }),
+  })
 }
 
 async function modelsOf(
@@ -85,10 +92,10 @@ async function modelsOf(
 }
 
 async function createLlama(
-  { clock, log }: EngineComponents,
+  { clock, log, random }: EngineComponents,
   config: Config,
   { models, signal }: AbortOptions & { readonly models: readonly KnownModel[] },
-): Promise<LlamaEngine> {
+): Promise<LlamaProcessEngine> {
   const digests = new ModelDigests({ log }, { dataDir: config.data })
   // Before anything long: the header tells what is wrong with a file, which llama.cpp does not.
   for (const { path } of models) await readGgufHeader(path, { signal })
@@ -104,7 +111,8 @@ async function createLlama(
       ...(config.context === 0 ? {} : { contextTokens: config.context }),
     })),
   )
-  return new LlamaEngine({ clock, log }, { models: described })
+  const stateFolder = join(config.data, 'tmp')
+  return new LlamaProcessEngine({ clock, log, random }, { models: described, stateFolder })
 }
 
 /** The models that this node knows, those given by path included. */

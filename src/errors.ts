@@ -8,8 +8,10 @@ export type Origin = 'client' | 'self' | 'engine' | 'upstream' | 'store' | 'peer
 export type ErrorCode =
   | 'aborted'
   | 'address_unavailable'
+  | 'block_invalid'
   | 'body_too_large'
   | 'cache_miss'
+  | 'coding_failed'
   | 'config_invalid'
   | 'context_length_exceeded'
   | 'data_folder_locked'
@@ -19,6 +21,7 @@ export type ErrorCode =
   | 'engine_busy'
   | 'engine_failed'
   | 'forbidden'
+  | 'manifest_invalid'
   | 'method_not_allowed'
   | 'model_file_invalid'
   | 'model_not_found'

@@ -52,11 +52,49 @@ export const flightsMax = 4_096
 /** Followers of one flight. 2,000 clients of one key is a tested case. */
 export const flightFollowersMax = 16_384
 
+/** Prompts whose state the fake engine holds: as many as a real one has sequences. */
+export const fakeResidentsMax = 4
 /**
  * Requests waiting for a sequence of the embedded engine. More would wait for minutes; a 429 is
  * kinder.
  */
 export const engineQueueMax = 256
+/** Calls that the engine's process works on or has waiting: as many as flights, and others. */
+export const engineCallsMax = 8_192
+/**
+ * Tokens that the engine's process may be ahead of their reader: one who reads at all never makes
+ * the model wait, and one who has stopped reading costs no more than this.
+ */
+export const engineItemsAheadMax = 256
+/** Time for the engine's process to end by itself: one batch of a large model takes seconds. */
+export const engineStopTimeoutMs = 5_000
+/** Time to read what an ended process wrote last: its own children may hold its output. */
+export const engineOutputTimeoutMs = 1_000
+/** Longest line of what the engine's process writes, and how many are kept for when it ends. */
+export const engineLineMax: number = 4 * KiB
+export const engineLastLinesMax = 20
+/** Pause before an engine process that keeps ending is replaced again; it doubles. */
+export const engineRestartFirstMs = 1_000
+export const engineRestartLongestMs = 60_000
+/** Having served so long, a process did not end because of how it was started. */
+export const engineSteadyAfterMs = 60_000
+/** A request waits for the next engine process unless the pause before it is longer than this. */
+export const engineRestartWaitMsMax = 5_000
+/** Requests that wait for it: as many as would wait for a sequence. */
+export const engineRestartWaitersMax: number = engineQueueMax
+/** Largest state file, llama-server's too: what Node reads at once, 16 k tokens of 128 KiB. */
+export const stateFileBytesMax: number = 2 * GiB - 1
+/** Generations at once that will write a state file: more are not cached, and run all the same. */
+export const stateSavesMax = 64
+/** Jobs that the thread for state files has waiting: imports and saves are fewer. */
+export const stateJobsMax = 256
+/** Idle time after which the thread for state files is ended. Starting it takes 50 ms. */
+export const stateThreadIdleMs = 30_000
+/**
+ * Cache marks of one prompt whose places are looked for; each costs rendering the prompt once more.
+ * Anthropic allows 4.
+ */
+export const cacheMarksMax = 8
 /** Rules of one output grammar. The largest tool schemas seen need a few hundred. */
 export const grammarRulesMax = 4_096
 /** Tool calls of one forced answer: without a bound a weak model would call for ever. */
@@ -371,3 +409,188 @@ export const recordItemsMax = 1_000_000
  * needs milliseconds; one that takes nothing would hold the sender's memory.
  */
 export const streamIdleTimeoutMs = 30_000
+
+/** Rows of one block of KV state. A 70B GQA model in f16 has 40 MiB at 128 tokens. */
+export const blockBytesMax: number = 48 * MiB
+/** Layers of a model's KV state. The deepest open models have 126. */
+export const stateLayersMax = 512
+/** UTF-8 bytes of a numeric class, and of a layout's settings: each some hundred. */
+export const stateTextBytesMax: number = KiB
+/** Index of a block in its prompt: 134 M tokens, more than any context. */
+export const blockIndexMax = 1_048_575
+/** Head of a block: 512 layers of 11 bytes, two texts, 128 token ids and some framing. */
+export const blockHeadBytesMax: number = 16 * KiB
+/** Sealed block: head, rows, and 29 bytes of seal. */
+export const sealedBlockBytesMax: number = blockHeadBytesMax + blockBytesMax + 29
+/**
+ * Bytes sealed or opened in one turn of the event loop: 0.4 to 0.6 ms (measured, with the copy and
+ * the look for numbers that are none), 3 ms on processors five times as slow. What is more goes to
+ * a thread.
+ */
+export const blockInlineBytesMax: number = 512 * KiB
+/** Blocks waiting for a thread that seals or opens: as many as prompts of 32,768 tokens have. */
+export const blockJobsMax = 256
+/** Their bytes: five of the largest, or 90 of a small model's. */
+export const blockJobBytesMax: number = 256 * MiB
+
+/** What the owner of a blob store keeps beside a blob: a manifest with its receipt fits twice. */
+export const blobNoteBytesMax: number = 4 * KiB
+/**
+ * Blobs of one store, each about 1 KiB of memory with its note. At 256 KiB each they are 64 GiB; of
+ * smaller ones fewer bytes are kept.
+ */
+export const blobsMax = 262_144
+/** Files written at once: while some wait for the disk's flush, others are written. */
+export const blobWritesMax = 4
+/** Writes waiting. Past it the disk cannot keep up. */
+export const blobWritesWaitingMax = 1_024
+/** Their bytes: five of the largest blocks. */
+export const blobWriteBytesWaitingMax: number = 256 * MiB
+/** Files read at once, each with an open file. */
+export const blobReadsMax = 32
+/** Reads waiting. With 1 ms each the last one waits for a tenth of a second. */
+export const blobReadsWaitingMax = 4_096
+/** Heads read at once when a store starts: 10^4 files take 0.2 s. */
+export const blobScanFilesMax = 32
+/** Bytes of a blob read or written between two turns of the event loop: 0.3 ms of checksum. */
+export const blobPieceBytes: number = 2 * MiB
+/** Blobs looked at by one sweep for expired ones: below 1 ms. */
+export const blobSweepMax = 4_096
+
+/** Shards of one stripe: a mask of 32 bits names them. The widest code in use has 14. */
+export const stripeShardsMax = 32
+/** Largest signed manifest: 1 KiB of roots and some texts. It must fit into a blob's note. */
+export const manifestBytesMax: number = 3 * KiB
+/**
+ * Look-up keys of one request for manifests: the reply has 0.4 MiB with two of the largest each.
+ */
+export const manifestAsksMax = 64
+/** Stripes of one block that are told: two nodes may code it at the same moment. */
+export const offersPerKeyMax = 2
+/** Manifests whose signatures are known to be right: 1 KB each, and 0.1 ms to check again. */
+export const manifestsKnownMax = 4_096
+/** Stripes that gave no such block, remembered so that nobody fetches them twice. */
+export const badStripesMax = 4_096
+/** Blocks whose manifest names this node's own sealed block: what 1 TiB of 16 MiB each are. */
+export const ownStripesMax = 65_536
+/** Blocks that wait to be placed: a prompt of 32,768 tokens. */
+export const placeQueueMax = 256
+/** Their bytes. They are in memory until they are placed. */
+export const placeQueueBytesMax: number = 256 * MiB
+/** Blocks looked for together before they are placed, so that a prompt costs one question. */
+export const placeBatchMax = 16
+/** Blocks being coded and placed at once: one is coded while the other's shards travel. */
+export const placesMax = 2
+/** Times that shards which were refused are offered to others. */
+export const placeRoundsMax = 3
+/** Longest that a peer takes to pull and store a shard: 28 MiB at 4 Mbit/s. */
+export const holdTimeoutMs = 60_000
+/** Shards being pulled from one peer, which places two blocks at once, and some repairs. */
+export const holdsPerPeerMax = 8
+/** Shards being pulled in all: each may have `sealedBlockBytesMax`, most have 0.5 MiB. */
+export const holdsMax = 32
+/** Bytes of shards being pulled in all. */
+export const holdBytesMax: number = 256 * MiB
+/** Requests to hold that a peer may send at once: two prompts of 65,536 tokens. */
+export const holdBurst = 1_024
+/** Requests to hold per second that a peer may keep up: 1 Gbit/s of shards of 1 MiB. */
+export const holdsPerSecond = 128
+/** Share of the shard store that is held for one peer at most. */
+export const shardShareOfPeer = 0.25
+/** Bytes of blocks being fetched or waiting to be taken: the next ones are on their way by then. */
+export const fetchAheadBytesMax: number = 64 * MiB
+/** Shards on their way from one peer: while one is checked and stored the next one comes. */
+export const transfersPerPeerMax = 2
+/** Longest silence of a peer that sends a shard. */
+export const shardStallMs = 5_000
+/** Pieces in which a shard is sent: large enough for a fast path, small enough to share a link. */
+export const shardPieceBytes: number = 256 * KiB
+/** Bytes of shards that are streamed to one peer at once. */
+export const shardsServedPerPeerBytesMax: number = 128 * MiB
+/** The same for all peers. What is sent from disk takes memory by the piece only. */
+export const shardsServedBytesMax: number = 512 * MiB
+/** Providers of one block that are asked for it: all shards of the widest code in use. */
+export const blockProvidersMax = 16
+/** Blocks of one question for providers. Longer chains take several, each as far as it reaches. */
+export const findBlocksMax = 1_024
+
+/** Bytes of one piece on the direct path: a piece costs little beside so many bytes. */
+export const directPieceBytes: number = 256 * KiB
+/** Pieces that wait for their reader before its connection is left unread: 1 MiB per call. */
+export const directPiecesAheadMax = 4
+/** Direct connections to one peer, one call each at a time; further calls go over streams. */
+export const directConnectionsPerPeerMax = 8
+/** The same, accepted from one peer: those that it is giving up are counted here for a moment. */
+export const directAcceptedPerPeerMax: number = 2 * directConnectionsPerPeerMax
+/** Direct connections accepted in all, about 100 KiB each. Past it peers use their streams. */
+export const directAcceptedMax = 1_024
+/** Time to open a direct connection: three round trips, and one lost packet. */
+export const directDialTimeoutMs = 3_000
+/** How long a peer that could not be reached directly is not tried again. */
+export const directRetryMs = 300_000
+/** An unused direct connection is closed by who opened it; the other end waits twice as long. */
+export const directIdleMs = 30_000
+/** How often the sender of bytes shows that it still works at them; a third of the silence. */
+export const directSignOfLifeMs = 10_000
+/**
+ * What of a call that was given up is read and thrown away, to keep its connection: less than a new
+ * connection costs on most paths.
+ */
+export const directDiscardBytesMax: number = 2 * MiB
+/** And for how long. */
+export const directDiscardMs = 1_000
+/** Bytes sent in one turn of the event loop: 0.5 ms at 2 GB/s. */
+export const directTurnBytes: number = MiB
+/**
+ * How far ahead of its reader whoever serves bytes may be, in what both systems' buffers hold: 6
+ * MiB on Linux unless somebody raised it.
+ */
+export const bytesAheadMax: number = 16 * MiB
+
+/**
+ * Blocks that one tier's index knows, about 100 bytes each: what a disk of 256 GiB holds of a small
+ * model.
+ */
+export const prefixIndexBlocksMax = 1_048_576
+/** Blocks remembered as asked for once: 16 M tokens of prompts, about 150 bytes each. */
+export const seenBlocksMax = 131_072
+/** Resident blocks remembered as resting on blocks of peers; about 300 bytes each. */
+export const unauditedBlocksMax = 131_072
+/** Answers remembered as computed on KV state of peers; about 250 bytes each. */
+export const basedAnswersMax = 65_536
+/**
+ * Bytes waiting to be sealed and stored, those that came sealed counted twice: five of the largest
+ * blocks, 90 of a small model's.
+ */
+export const prefixFillBytesMax: number = 256 * MiB
+/** Blocks waiting to be sealed and stored: a prompt of 131,072 tokens. */
+export const prefixFillsMax = 1_024
+/** Models whose rates are remembered. */
+export const prefixRatesMax = 64
+/** How long a measured speed of importing or of the disk is believed without another use. */
+export const prefixRateAgeMsMax = 60_000
+/** Runs of blocks that wait for their audit in idle time. Each holds the tokens of its prompt. */
+export const auditsWaitingMax = 64
+/** Blocks read from disk and opened ahead of the engine that imports them. */
+export const prefixReadAheadMax = 3
+
+/**
+ * Shards of one object that are coded together. A block of 128 tokens of the largest models in f16
+ * has 40 MiB, of those without grouped queries 64 MiB, coded as 14 shards 112 MiB.
+ */
+export const codedBytesMax: number = 256 * MiB
+/**
+ * Shards that are coded in place, together: it takes half a millisecond, hashes included. Waking a
+ * thread and copying would take as long.
+ */
+export const codedInPlaceBytesMax: number = 512 * KiB
+/** Objects coded by the threads at once: the next is copied while one is computed. */
+export const codingMax = 2
+/** Objects that wait for it. Their owners hold them anyway; past it coding cannot keep up. */
+export const codingWaitingMax = 64
+/** Bytes copied into shared memory per turn of the event loop: half a millisecond. */
+export const codingCopyBytes: number = MiB
+/** Time without work after which the coding threads end: each holds about 10 MiB. */
+export const codingIdleMs = 30_000
+/** Slowest that a shard may come: whoever sends byte by byte would hold a place for ever. */
+export const shardBytesPerSecondMin: number = 64 * KiB

@@ -1,5 +1,5 @@
 import type { ModelTable } from './cache/model-table.ts'
-import type { ModelStatus, NodeStatus } from './client/node-status.ts'
+import type { ModelStatus, NodeStatus, PrefixStatus } from './client/node-status.ts'
 import type { Config } from './config.ts'
 import type { EngineSet } from './engines.ts'
 import type { EngineModel } from './interface/engine.ts'
@@ -21,6 +21,8 @@ export interface NodeFacts {
   readonly swarm: JoinedSwarm | undefined
   readonly totals: MetricTotals
   readonly requestsRunning: number
+  /** Absent where no KV state is kept. */
+  readonly prefix?: PrefixStatus | undefined
 }
 
 /** What a running node says of itself, to `status`, `up` and the admin API. */
@@ -45,12 +47,13 @@ export function describeNode(facts: NodeFacts): NodeStatus {
     engines: engineSet.engines.map(engine => ({ kind: engine.kind, ...engine.load() })),
     requestsRunning: facts.requestsRunning,
     cache: { tiers: facts.store.stats().tiers, ...totals },
+    ...(facts.prefix === undefined ? {} : { prefix: facts.prefix }),
     swarm: facts.swarm === undefined ? null : describeSwarm(facts.swarm),
     sharing: sharingOf(facts.swarm),
   }
 }
 
-function noticesOf({ engineSet, store }: NodeFacts): readonly string[] {
+function noticesOf({ engineSet, store, prefix }: NodeFacts): readonly string[] {
   const upstreams = engineSet.upstreams.flatMap(({ failure }) =>
     failure === undefined ? [] : [failure.message],
   )
@@ -59,7 +62,9 @@ function noticesOf({ engineSet, store }: NodeFacts): readonly string[] {
     .tiers.flatMap(({ readOnlyBecause }) =>
       readOnlyBecause === undefined ? [] : [`Answers are not stored: ${readOnlyBecause}`],
     )
-  return [...upstreams, ...stores]
+  const unkept = prefix?.disk.readOnlyBecause
+  const blocks = unkept === undefined ? [] : [`KV state is not stored: ${unkept}`]
+  return [...upstreams, ...stores, ...blocks]
 }
 
 function describeModel(model: EngineModel): ModelStatus {
@@ -82,8 +87,9 @@ function describeModel(model: EngineModel): ModelStatus {
 
 function sharingOf(swarm: JoinedSwarm | undefined): string {
   if (swarm === undefined) return 'nothing: prompts and answers stay on this machine'
+  const shared = swarm.blocks === undefined ? 'answers' : 'answers and KV state of prompts'
   return (
-    `answers with the members of swarm '${swarm.state.name}', sealed: only who asks the same can ` +
-    'open one. `x-hyperspace-scope: local` keeps a request here'
+    `${shared} with the members of swarm '${swarm.state.name}', sealed: only who has the same ` +
+    'prompt can open them. `x-hyperspace-scope: local` keeps a request here'
   )
 }

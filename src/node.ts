@@ -8,13 +8,18 @@ import { DataFolder } from './data-folder.ts'
 import { createEngines, type EngineSet } from './engines.ts'
 import { type Log, silentLog } from './interface/log.ts'
 import type { Store } from './interface/store.ts'
+import { type LookupKey, leavesKey } from './key/response-key.ts'
+import type { Scope } from './key/scope.ts'
 import { describeNode } from './node-report.ts'
 import { packageVersion } from './package-info.ts'
+import { blockGauges, createPrefixPart, describePrefix, type PrefixPart } from './prefix-part.ts'
 import { addAdminEndpoints } from './server/admin/admin-endpoints.ts'
+import { addPrefixEndpoint } from './server/admin/prefix-endpoint.ts'
 import { Answerer } from './server/answer.ts'
 import { createRouter } from './server/endpoints.ts'
 import { Guard } from './server/guard.ts'
 import { HttpServer } from './server/http-server.ts'
+import type { Router } from './server/router.ts'
 import { type Clock, systemClock } from './std/clock.ts'
 import { type Startable, startAll, stopAll } from './std/lifecycle.ts'
 import { type Random, systemRandom } from './std/random.ts'
@@ -61,8 +66,15 @@ interface Running {
   readonly models: ModelTable
   readonly server: HttpServer
   readonly swarm: SwarmPart
+  readonly prefix: PrefixPart | undefined
   readonly parts: readonly Startable[]
   readonly startedAt: number
+}
+
+/** What the endpoints tell of, beside the node itself. */
+interface RoutedParts extends Omit<Running, 'server' | 'parts'> {
+  readonly cache: ResponseCache
+  readonly nodeSecret: Uint8Array
 }
 
 class Node implements HyperspaceNode {
@@ -115,6 +127,11 @@ class Node implements HyperspaceNode {
       models: running.models,
       store: running.store,
       swarm: running.swarm.joined,
+      prefix: describePrefix(
+        running.prefix,
+        running.models.list().map(({ model }) => model),
+        running.swarm.joined?.blocks?.stats(),
+      ),
       totals: running.metrics.totals,
       requestsRunning: running.server.runningCount,
       startedAt: running.startedAt,
@@ -216,48 +233,43 @@ class Node implements HyperspaceNode {
     const startedAt = clock.now()
     const nodeSecret = this.#folder.secret()
     const engineSet =
-      this.#overrides.engines ?? (await createEngines({ clock, log }, config, options))
+      this.#overrides.engines ?? (await createEngines({ clock, log, random }, config, options))
     const background = new TaskScope((task, error) => log.error('task failed', { task, error }))
-    const store = new TieredStore({
-      memory: new MemoryStore({ clock }, { bytesMax: config.maxMemory }),
-      disk: new LmdbStore(
-        { clock, log },
-        { folder: this.#folder.paths.records, bytesMax: config.maxDisk },
-      ),
-    })
+    const store = this.#createStore(log)
     const models = new ModelTable(engineSet.engines)
     const metrics = new PrometheusMetrics({
       store: () => store.stats(),
       requestsRunning: () => server.runningCount,
       engine: () => totalLoad(engineSet),
       swarm: () => swarm.counts,
+      blocks: () => blockGauges(prefix, swarm.joined?.blocks?.stats()),
     })
     const cache = new ResponseCache(
       { store, clock, random, log, metrics, scope: background },
       { ttlMs: config.ttl },
     )
     const flights = new Flights(background)
-    const swarm = new SwarmPart({ clock, random, log, metrics, store, cache }, config)
+    const prefix = createPrefixPart(
+      { clock, random, log, metrics, background, swarmOf: scope => swarm.blocksOf(scope) },
+      config,
+    )
+    prefix?.cache.onWrongAnswers(answers => removeAnswers(cache, store, answers))
+    const swarm = new SwarmPart({ clock, random, log, metrics, store, cache, prefix }, config)
     const answerer = new Answerer(
-      { models, cache, flights, clock, random, metrics, swarm: scope => swarm.answersOf(scope) },
+      {
+        models,
+        cache,
+        flights,
+        clock,
+        random,
+        metrics,
+        swarm: scope => swarm.answersOf(scope),
+        prefix: prefix?.cache,
+      },
       { nodeSecret, sampled: config.sampled },
     )
-    const router = createRouter({
-      models,
-      clock,
-      metrics,
-      startedAt,
-      version: this.#version,
-      unreadyReason: () => this.#unreadyReason(models),
-    })
-    addAdminEndpoints(router, {
-      store,
-      cache,
-      clock,
-      status: () => this.status(),
-      shutdown: () => this.#shutDown(log),
-    })
-    addSwarmEndpoints(router, { swarm, clock })
+    const parts = { engineSet, store, flights, metrics, models, swarm, prefix, startedAt }
+    const router = this.#createRouter(log, { ...parts, cache, nodeSecret })
     const guard = new Guard({
       apiKeys: config.apiKey,
       allowOrigins: config.allowOrigin,
@@ -276,8 +288,56 @@ class Node implements HyperspaceNode {
       // nobody follows.
       stop: () => background.close(),
     }
-    const parts = [store, ...engineSet.engines, tasks, swarm, server]
-    return { engineSet, store, flights, metrics, models, server, swarm, parts, startedAt }
+    const blocks = prefix === undefined ? [] : [prefix]
+    const started = [store, ...engineSet.engines, ...blocks, tasks, swarm, server]
+    return { ...parts, server, parts: started }
+  }
+
+  #createStore(log: Log): Store {
+    const clock = this.#clock
+    const { maxMemory, maxDisk } = this.#config
+    const { records } = this.#folder.paths
+    return new TieredStore({
+      memory: new MemoryStore({ clock }, { bytesMax: maxMemory }),
+      disk: new LmdbStore({ clock, log }, { folder: records, bytesMax: maxDisk }),
+    })
+  }
+
+  #createRouter(log: Log, parts: RoutedParts): Router {
+    const clock = this.#clock
+    const { models, metrics, store, cache, swarm, prefix, nodeSecret, startedAt } = parts
+    const router = createRouter({
+      models,
+      clock,
+      metrics,
+      startedAt,
+      version: this.#version,
+      unreadyReason: () => this.#unreadyReason(models),
+    })
+    addAdminEndpoints(router, {
+      store,
+      cache,
+      prefix: prefix?.cache,
+      clock,
+      status: () => this.status(),
+      shutdown: () => this.#shutDown(log),
+    })
+    addSwarmEndpoints(router, { swarm, clock })
+    const swarmScope = (): Scope | undefined => swarm.joined?.scope
+    addPrefixEndpoint(router, { models, prefix: prefix?.cache, swarmScope, nodeSecret })
+    return router
+  }
+}
+
+/** With their leaves. */
+async function removeAnswers(
+  cache: ResponseCache,
+  store: Store,
+  answers: readonly LookupKey[],
+): Promise<void> {
+  for (const answer of answers) {
+    await cache.remove(answer)
+    await store.remove(leavesKey(answer))
   }
 }
 

@@ -1,18 +1,26 @@
 import { join } from 'node:path'
+import type { BlockSwarm } from './cache/blocks/block-swarm.ts'
+import {
+  createSwarmBlocks,
+  type SwarmBlocksComponents,
+} from './cache/blocks/create-swarm-blocks.ts'
 import { createSharing, type Sharing } from './cache/peers/create-sharing.ts'
 import type { SwarmAnswers } from './cache/peers/swarm-answers.ts'
+import type { PrefixSwarm } from './cache/prefix/ask-prefix.ts'
 import type { ResponseCache } from './cache/response-cache.ts'
 import type { Config } from './config.ts'
 import type { Directory } from './interface/directory.ts'
 import type { Log } from './interface/log.ts'
-import type { Metrics } from './interface/metrics.ts'
+import type { BlockMetrics, Metrics } from './interface/metrics.ts'
 import type { Network, PeerId } from './interface/network.ts'
 import type { Store } from './interface/store.ts'
 import { parsePeerId } from './key/peer-id.ts'
 import { type Scope, swarmScope } from './key/scope.ts'
 import { RendezvousDirectory } from './net/directory/rendezvous-directory.ts'
 import { type Identity, openIdentity } from './net/identity.ts'
+import { assertPeerAddresses } from './net/libp2p/addresses.ts'
 import { Libp2pNetwork } from './net/libp2p/libp2p-network.ts'
+import type { PrefixPart } from './prefix-part.ts'
 import type { Clock } from './std/clock.ts'
 import { type Startable, startAll, stopAll } from './std/lifecycle.ts'
 import type { Random } from './std/random.ts'
@@ -24,9 +32,11 @@ export interface SwarmPartComponents {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
-  readonly metrics: Metrics
+  readonly metrics: Metrics & BlockMetrics
   readonly store: Store
   readonly cache: ResponseCache
+  /** What keeps KV state; undefined where none is kept, and none is held for others either. */
+  readonly prefix: PrefixPart | undefined
 }
 
 /** What exists only while this node is in a swarm. */
@@ -38,6 +48,7 @@ export interface JoinedSwarm {
   readonly network: Network
   readonly directory: Directory
   readonly reputation: Reputation
+  readonly blocks: BlockSwarm | undefined
 }
 
 /**
@@ -70,6 +81,13 @@ export class SwarmPart implements Startable {
     return this.#joined?.scope === scope ? this.#joined.sharing.answers : undefined
   }
 
+  /** What the prefix cache needs of the swarm that a scope belongs to. */
+  blocksOf(scope: Scope): PrefixSwarm | undefined {
+    const joined = this.#joined
+    if (joined?.scope !== scope || joined.blocks === undefined) return undefined
+    return { blocks: joined.blocks, reputation: joined.reputation }
+  }
+
   /** For the metrics. */
   get counts(): { readonly peers: number; readonly sharedKeys: number } {
     const joined = this.#joined
@@ -83,8 +101,12 @@ export class SwarmPart implements Startable {
     return this.#identity
   }
 
+  /** @throws config_invalid for a peer's address that is none, in a swarm or not */
   start(options: AbortOptions): Promise<void> {
-    return this.#inTurn(() => this.#join(options))
+    return this.#inTurn(async () => {
+      assertPeerAddresses(this.#config.peers)
+      await this.#join(options)
+    })
   }
 
   stop(): Promise<void> {
@@ -165,21 +187,45 @@ export class SwarmPart implements Startable {
       { ...this.#parts, network, directory, reputation, signer: identity },
       { scope, acceptUpstream: this.#config.trustUpstreams },
     )
+    const blocks = this.#createBlocks(scope, { network, directory, reputation, signer: identity })
     network.serve('/hyperspace/ping/1', async body => body)
-    const parts = [network, directory, sharing]
+    const parts = [network, directory, ...(blocks === undefined ? [] : [blocks]), sharing]
     const joined = { state, config: this.#config, scope, sharing, network, directory }
-    return { ...joined, reputation, parts }
+    return { ...joined, reputation, blocks, parts }
+  }
+
+  #createBlocks(
+    scope: Scope,
+    components: Pick<SwarmBlocksComponents, 'network' | 'directory' | 'reputation' | 'signer'>,
+  ): BlockSwarm | undefined {
+    const { prefix } = this.#parts
+    const { swarm } = scope
+    if (prefix === undefined || swarm === undefined) return undefined
+    const { shards: store, coder, cache } = prefix
+    const localBlocks = cache.servableTo(swarm)
+    const parts = { ...this.#parts, ...components, store, coder, localBlocks }
+    return createSwarmBlocks(parts, { swarm })
   }
 
   #createNetwork(state: SwarmState, identity: Identity, reputation: Reputation): Libp2pNetwork {
     const { clock, random, log } = this.#parts
-    const { p2pHost, p2pPort, peers, mdns, relay, network: preset, announce } = this.#config
+    const {
+      p2pHost,
+      p2pPort,
+      directPort,
+      peers,
+      mdns,
+      relay,
+      network: preset,
+      announce,
+    } = this.#config
     return new Libp2pNetwork(
       { clock, random, log },
       {
         identity,
         swarmSecret: state.secret,
         listen: { host: p2pHost, port: p2pPort },
+        directPort,
         preset,
         peers: [...new Set([...peers, ...state.addresses])],
         mdns,

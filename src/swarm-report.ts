@@ -13,19 +13,20 @@ export function describeSwarm(swarm: JoinedSwarm): SwarmStatus {
     relay: config.relay,
     addresses: network.addresses(),
     peers: network.peers().map(peer => describePeer(swarm, peer)),
-    sharedAnswers: sharing.shared.size,
+    sharedAnswers: sharing.shared.answerCount,
     directory: directory.stats(),
   }
 }
 
 function describePeer({ sharing, reputation }: JoinedSwarm, peer: PeerView): PeerStatus {
   const { servedAnswers, receivedAnswers } = sharing.ledger.of(peer.id)
-  const { id, address, direction, isRelayed, bytesReceived, bytesSent } = peer
+  const { id, address, direction, isRelayed, isDirect, bytesReceived, bytesSent } = peer
   return {
     id,
     address,
     direction,
     isRelayed,
+    ...(isDirect === undefined ? {} : { isDirect }),
     roundTripMs: peer.roundTripMs ?? null,
     bytesReceived,
     bytesSent,

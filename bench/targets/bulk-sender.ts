@@ -9,11 +9,12 @@ import {
   bulkBytes,
   bulkMessageBytes,
   bulkProtocol,
+  bulkStreamProtocol,
   senderName,
   tlsPortProtocol,
 } from '../support/bulk.ts'
 
-/** Sends the same bytes over a stream of our network and over plain TLS, as often as asked. */
+/** Sends the same bytes both ways of our network and over plain TLS, as often as asked. */
 const { values } = parseArgs({ options: { port: { type: 'string' } } })
 const message = randomBytes(bulkMessageBytes)
 const messageCount = bulkBytes / bulkMessageBytes
@@ -21,9 +22,8 @@ const messageCount = bulkBytes / bulkMessageBytes
 const tls = await startTls()
 const network = benchNetwork({ name: senderName, port: Number(values.port) })
 network.serve(tlsPortProtocol, async () => Buffer.from(String(portOf(tls))))
-network.serveStream(bulkProtocol, async function* () {
-  for (let index = 0; index < messageCount; index++) yield message
-})
+network.serveBytes(bulkProtocol, sendMessages)
+network.serveStream(bulkStreamProtocol, sendMessages)
 await network.start({ signal: new AbortController().signal })
 process.once('SIGTERM', async () => {
   tls.close()
@@ -31,10 +31,15 @@ process.once('SIGTERM', async () => {
   process.exit()
 })
 
-/** A key and certificate as a libp2p connection has, and its versions of TLS. */
+async function* sendMessages(): AsyncGenerator<Uint8Array> {
+  for (let index = 0; index < messageCount; index++) yield message
+}
+
+/** A key and certificate as a libp2p connection has, and the cipher of our direct path. */
 async function startTls(): Promise<Server> {
   const { cert, key } = await generateCertificate(await generateKeyPair('Ed25519'))
-  const server = createServer({ cert, key, minVersion: 'TLSv1.3' }, socket => {
+  const options = { cert, key, minVersion: 'TLSv1.3', ciphers: 'TLS_AES_128_GCM_SHA256' } as const
+  const server = createServer(options, socket => {
     socket.on('data', () => void sendAll(socket))
     socket.on('error', () => socket.destroy())
   })

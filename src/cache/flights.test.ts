@@ -98,6 +98,24 @@ describe('Flights', () => {
     assert.equal(flights.join('a'), undefined, 'a landed flight cannot be joined')
   })
 
+  it('lands at the usage, while the engine still does something that no client waits for', async () => {
+    const failures: unknown[] = []
+    const scope = new TaskScope((_, error) => failures.push(error))
+    const flights = new Flights(scope)
+    const source = new Source()
+    const leader = flights.start('a', source.plan())
+    source.push(text('all'), { type: 'usage', usage })
+    assert.deepEqual(await collect(leader.events), [text('all'), { type: 'usage', usage }])
+    assert.equal(source.completed, 1)
+    assert.equal(flights.runningCount, 0, 'whoever asks now finds the entry')
+    assert.equal(source.wasAborted, false, 'that the clients have gone ends nothing')
+    const failure = new Error('behind the end')
+    source.push(failure)
+    await scope.drain()
+    assert.deepEqual(failures, [failure])
+    assert.equal(source.completed, 1)
+  })
+
   it('leave() of the first client does not end the stream of the others', async () => {
     const { flights, source } = setUp()
     const leader = flights.start('a', source.plan())

@@ -3,6 +3,7 @@ import type { GenerationEvent } from '../interface/generation.ts'
 import type { ResponseKey } from '../key/response-key.ts'
 import { answerBytesMax, flightEventsMax, flightFollowersMax, flightsMax } from '../limits.ts'
 import type { TaskScope } from '../std/task-scope.ts'
+import type { PrefixReport } from './prefix/prefix-report.ts'
 import type { Entry } from './response-cache.ts'
 
 /**
@@ -20,6 +21,13 @@ export interface Follower {
    * Known from the first event on: the entry that a peer had, when it was faster than the engine.
    */
   origin(): FlightOrigin | undefined
+  /** Known from the first event on: what of the prompt the engine did not have to compute. */
+  prefix(): PrefixReport | undefined
+  /**
+   * True for the first follower that asks: the one whose reply stands for what was computed, so
+   * that no token is counted twice.
+   */
+  claim(): boolean
   leave(): void
 }
 
@@ -42,6 +50,8 @@ export interface FlightPlan {
   readonly onComplete: () => void
   /** When it failed or was abandoned. */
   readonly onFailed?: () => void
+  /** As `Follower.prefix`. */
+  readonly prefix?: () => PrefixReport | undefined
 }
 
 /**
@@ -91,15 +101,18 @@ export class Flights {
         },
       )
     }
-    const flight = new Flight(plan.created)
+    const flight = new Flight(plan)
     const follower = flight.follow()
     if (follower === undefined) throw new RangeError('A new flight takes a follower')
     this.#flights.set(id, flight)
+    const forget = (): void => {
+      if (this.#flights.get(id) === flight) this.#flights.delete(id)
+    }
     this.#scope.spawn('generate', async signal => {
       try {
-        await flight.fly(plan, signal)
+        await flight.fly(signal, forget)
       } finally {
-        if (this.#flights.get(id) === flight) this.#flights.delete(id)
+        forget()
       }
     })
     return follower
@@ -113,7 +126,7 @@ interface Seat {
 }
 
 class Flight {
-  readonly #created: number
+  readonly #plan: FlightPlan
   readonly #events: GenerationEvent[] = []
   readonly #abandoned = new AbortController()
   readonly #seats = new Set<Seat>()
@@ -121,9 +134,10 @@ class Flight {
   #textUnits = 0
   #state: 'flying' | 'landed' | 'failed' = 'flying'
   #failure: unknown
+  #isClaimed = false
 
-  constructor(created: number) {
-    this.#created = created
+  constructor(plan: FlightPlan) {
+    this.#plan = plan
   }
 
   follow(): Follower | undefined {
@@ -138,11 +152,28 @@ class Flight {
         this.#abandoned.abort(new DOMException('Every client has gone', 'AbortError'))
       }
     }
-    const origin = (): FlightOrigin | undefined => this.#origin
-    return { created: this.#created, events: this.#read(seat, leave), origin, leave }
+    return {
+      created: this.#plan.created,
+      events: this.#read(seat, leave),
+      origin: () => this.#origin,
+      prefix: () => this.#plan.prefix?.(),
+      claim: () => this.#claim(),
+      leave,
+    }
   }
 
-  async fly(plan: FlightPlan, stop: AbortSignal): Promise<void> {
+  #claim(): boolean {
+    const isFirst = !this.#isClaimed
+    this.#isClaimed = true
+    return isFirst
+  }
+
+  /**
+   * Lands at the last event of the answer; the engine may still have something to do behind it, for
+   * which no client waits. @throws only what fails there
+   */
+  async fly(stop: AbortSignal, onLanded: () => void): Promise<void> {
+    const plan = this.#plan
     const onStop = (): void => this.#abandoned.abort(stop.reason)
     stop.addEventListener('abort', onStop, { once: true })
     try {
@@ -152,12 +183,11 @@ class Flight {
       for await (const event of plan.run(this.#abandoned.signal, tell)) {
         this.#add(event)
         plan.onEvent(event)
+        if (event.type === 'usage') this.#land(onLanded)
       }
-      this.#abandoned.signal.throwIfAborted()
-      // Filled before it lands: whoever sees the end of a stream and asks again finds the entry.
-      plan.onComplete()
-      this.#state = 'landed'
+      if (this.#state === 'flying') this.#land(onLanded)
     } catch (error) {
+      if (this.#state === 'landed') throw error
       this.#state = 'failed'
       this.#failure = error
       plan.onFailed?.()
@@ -165,6 +195,15 @@ class Flight {
       stop.removeEventListener('abort', onStop)
       this.#wakeAll()
     }
+  }
+
+  #land(onLanded: () => void): void {
+    this.#abandoned.signal.throwIfAborted()
+    // Filled before it lands: whoever sees the end of a stream and asks again finds the entry.
+    this.#plan.onComplete()
+    this.#state = 'landed'
+    onLanded()
+    this.#wakeAll()
   }
 
   #add(event: GenerationEvent): void {

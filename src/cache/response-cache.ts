@@ -67,6 +67,8 @@ export interface NewAnswer {
   readonly fieldDigests: { readonly [field: string]: string }
   /** Absent: the answer stays on this node. */
   readonly share?: ShareAnswer
+  /** Asked when it has been stored: whether it turned out to be wrong meanwhile. */
+  readonly isWrong?: () => boolean
 }
 
 /** What makes an answer one of the swarm. */
@@ -135,9 +137,9 @@ export class ResponseCache {
 
   /**
    * Keeps an answer: at once in memory, sealed on disk in the background. Sheds with a counted
-   * reason when the disk cannot keep up.
+   * reason when the disk cannot keep up. Returns the key under which it can be removed.
    */
-  fill(key: ResponseKey, answer: NewAnswer): void {
+  fill(key: ResponseKey, answer: NewAnswer): LookupKey {
     const { clock, metrics } = this.#parts
     const isCut = answer.completion.choices.some(choice => choice.finish === 'length')
     const ownKey = isCut ? limitedKey(key, answer.maxTokens ?? 0) : key
@@ -155,10 +157,10 @@ export class ResponseCache {
     if (plain.length > answerBytesMax) {
       metrics.recordShed('too_large')
       answer.share?.onStored(undefined)
-      return
+      return entry.lookupKey
     }
     this.#opened.set(ownKey, entry, plain.length)
-    const { fieldDigests, share } = answer
+    const { fieldDigests, share, isWrong = () => false } = answer
     const isQueued = this.#queueFill(async () => {
       const certified = share && (await this.#certified(ownKey, entry, share))
       const meta = { ...metaOf(entry), fieldDigests, ...(certified && sharedMeta(share?.swarm)) }
@@ -166,9 +168,11 @@ export class ResponseCache {
         bytes: sealRecord(ownKey, certified ?? plain, this.#parts.random.bytes(12)),
         meta,
       })
-      share?.onStored(certified && isStored ? entry.lookupKey : undefined)
+      if (isWrong()) await this.remove(entry.lookupKey)
+      share?.onStored(certified && isStored && !isWrong() ? entry.lookupKey : undefined)
     })
     if (!isQueued) share?.onStored(undefined)
+    return entry.lookupKey
   }
 
   /** Keeps an answer that a peer had. It lives as long as its receipt, not past our own limit. */
@@ -248,15 +252,21 @@ export class ResponseCache {
   }
 
   async remove(key: LookupKey): Promise<boolean> {
-    // Opened entries go by response key, which a look-up key does not tell: forget them all, they
-    // reload from disk.
-    this.#opened.clear()
-    return await this.#parts.store.remove(key)
+    try {
+      return await this.#parts.store.remove(key)
+    } finally {
+      // Opened entries go by response key, which a look-up key does not tell: forget them all, they
+      // reload from disk. Not before: whoever asks meanwhile opens them again.
+      this.#opened.clear()
+    }
   }
 
   async clear(): Promise<void> {
-    this.#opened.clear()
-    await this.#parts.store.clear()
+    try {
+      await this.#parts.store.clear()
+    } finally {
+      this.#opened.clear()
+    }
   }
 
   #findOne(key: ResponseKey, condition: LookupCondition): Lookup {

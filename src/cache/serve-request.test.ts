@@ -5,6 +5,7 @@ import { OperationError } from '../errors.ts'
 import type { GenerationEvent } from '../interface/generation.ts'
 import { localScope } from '../key/scope.ts'
 import { CompletionCollector } from './collect.ts'
+import type { PromptPlanner } from './prefix/answer-generation.ts'
 import { type Served, type ServeRequest, serveRequest } from './serve-request.ts'
 import { ask, createTestCache, question, type TestCache, testSecret } from './test-cache.ts'
 
@@ -168,6 +169,29 @@ describe('serveRequest()', () => {
     const greedy = question('x', { sampling: { temperature: 0 } })
     await answerOf(parts, serveRequest(parts, ask(greedy), options))
     assert.equal(serveRequest(parts, ask(greedy), options).outcome, 'hit')
+  })
+
+  it('asks peers for KV state unless the prompt is private, or the answer is to be fresh', async () => {
+    const asked: unknown[] = []
+    const prefix: PromptPlanner = {
+      async plan({ asksPeers, keeps }) {
+        asked.push([asksPeers, keeps])
+        return undefined
+      },
+      partitionOf: () => 'here',
+      refuses: () => false,
+      noteAnswer: () => undefined,
+    }
+    const test = createTestCache()
+    const parts = { ...test, prefix, options: { ...test.options, sampled: 'skip' as const } }
+    const controls = [{}, { noCache: true }, { noStore: true }]
+    for (const control of controls)
+      await answerOf(parts, serve(parts, ask(question('x'), { control })))
+    assert.deepEqual(asked, [
+      [true, true],
+      [false, true],
+      [false, false],
+    ])
   })
 
   it('names the models when the asked one is unknown', () => {

@@ -1,4 +1,5 @@
 import type { EntryView, ExportedRecord } from '../cache/inspect-cache.ts'
+import type { PrefixExplanation } from '../cache/prefix/prefix-cache.ts'
 import { type ErrorCode, OperationError } from '../errors.ts'
 import type { Completion } from '../interface/generation.ts'
 import type { StoreStats } from '../interface/store.ts'
@@ -19,6 +20,15 @@ export interface AdminAddress {
 export interface EntryFound {
   readonly view: EntryView
   readonly completion?: Completion
+}
+
+/** A request that is not to be answered, but explained. */
+export interface PrefixQuestion {
+  /** Its path: `/v1/chat/completions`. */
+  readonly endpoint: string
+  readonly body: JsonObject
+  readonly scope?: 'local' | 'swarm'
+  readonly apiKey?: string
 }
 
 /**
@@ -100,6 +110,20 @@ export class AdminClient {
     return added
   }
 
+  /**
+   * From where the node would begin to compute a prompt now; undefined for a node that cannot tell.
+   * @throws what the endpoint would: request_invalid, model_not_found, context_length_exceeded
+   */
+  async explainPrefix(
+    ask: PrefixQuestion,
+    options: AbortOptions,
+  ): Promise<PrefixExplanation | undefined> {
+    const found = await this.#callFor('POST', '/admin/cache/prefix', options, { ...ask })
+    if (found === undefined) return undefined
+    if (typeof found['isOn'] !== 'boolean') throw foreign(this.#address.url)
+    return found as unknown as PrefixExplanation
+  }
+
   /** Who the node is, and its place in its swarm. */
   async swarm(options: AbortOptions): Promise<SwarmReport> {
     const report = await this.#call('GET', '/admin/swarm', options)
@@ -142,9 +166,10 @@ export class AdminClient {
     method: string,
     path: string,
     options: AbortOptions,
+    body?: unknown,
   ): Promise<JsonObject | undefined> {
     try {
-      return await this.#call(method, path, options)
+      return await this.#call(method, path, options, body)
     } catch (error) {
       if (error instanceof OperationError && error.code === 'not_found') return undefined
       throw error

@@ -1,3 +1,4 @@
+import type { SwarmBlockStats } from '../cache/blocks/swarm-blocks.ts'
 import type { StoreStats } from '../interface/store.ts'
 
 /** What a running node says of itself: `GET /admin/status`, `hyperspace status --json`. */
@@ -26,6 +27,8 @@ export interface NodeStatus {
   }[]
   readonly requestsRunning: number
   readonly cache: CacheStatus
+  /** The cache of KV state; absent where the node has none. */
+  readonly prefix?: PrefixStatus
   /** Null while the node is in no swarm. */
   readonly swarm: SwarmStatus | null
   /** What is shared with whom, in words. */
@@ -59,6 +62,24 @@ export interface CacheStatus {
   readonly savedSeconds: number
 }
 
+/** What the node keeps of prompts that were computed before, in blocks of 128 tokens. */
+export interface PrefixStatus {
+  /** Per model `on`, or why its state is not kept. */
+  readonly models: readonly { readonly name: string; readonly state: string }[]
+  readonly memory: BlockTierStatus
+  readonly disk: BlockTierStatus
+  /** Blocks of this node that peers hold, and shards that it holds for them; null while alone. */
+  readonly swarm: SwarmBlockStats | null
+}
+
+export interface BlockTierStatus {
+  readonly blocks: number
+  readonly bytes: number
+  readonly bytesMax: number
+  /** Why it does not write, when it does not. */
+  readonly readOnlyBecause?: string
+}
+
 /** The node's place in its swarm. */
 export interface SwarmStatus {
   readonly name: string
@@ -71,6 +92,7 @@ export interface SwarmStatus {
   readonly relay: string
   readonly addresses: readonly string[]
   readonly peers: readonly PeerStatus[]
+  /** Answers that this node offers; what it keeps for their audits is not counted. */
   readonly sharedAnswers: number
   readonly directory: {
     readonly members: number
@@ -94,6 +116,8 @@ export interface PeerStatus {
   readonly address: string
   readonly direction: 'inbound' | 'outbound'
   readonly isRelayed: boolean
+  /** Whether KV state comes straight from it, past relays and streams; absent until it has. */
+  readonly isDirect?: boolean
   readonly roundTripMs: number | null
   readonly bytesReceived: number
   readonly bytesSent: number

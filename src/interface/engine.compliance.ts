@@ -6,6 +6,7 @@ import { isAbort } from '../std/signal.ts'
 import type { Engine, EngineModel, TokenModel } from './engine.ts'
 import { collect } from './generation.compliance.ts'
 import type { GenerationEvent } from './generation.ts'
+import { describeState } from './kv-state.compliance.ts'
 
 export interface EngineUnderTest {
   /** Started. The suite stops it. */
@@ -79,6 +80,7 @@ export function engineCompliance(
     describeAborts(engine, model, chat)
     describeOtherCalls(model, chat, unless)
     describeTokens(model, chat)
+    describeState(model, chat)
     describeStop(create)
   })
 }
@@ -302,8 +304,8 @@ function describeTokens(model: () => EngineModel, chat: Chat): void {
     'tokens: a text survives tokenize() and detokenize()',
     withTokens(async tokens => {
       const text = 'Hello, world: 1 + 1 = 2.'
-      const tokenIds = tokens.tokenize(text, { special: false })
-      assert.equal(tokens.detokenize(tokenIds).trimStart(), text)
+      const tokenIds = await tokens.tokenize(text, { special: false })
+      assert.equal((await tokens.detokenize(tokenIds)).trimStart(), text)
       assert.ok(tokenIds.every(id => id >= 0 && id < tokens.vocabularySize))
     }),
   )
@@ -312,14 +314,14 @@ function describeTokens(model: () => EngineModel, chat: Chat): void {
     'tokens: generateTokens() is the twin of generate()',
     withTokens(async tokens => {
       const request = chat({ sampling: { temperature: 0 }, maxTokens: 8 })
-      const prompt = tokens.promptTokens(request)
+      const { tokenIds: prompt } = await tokens.prompt(request, { signal })
       const answer = await collect(model(), request)
       assert.equal(prompt.length, answer.usage.promptTokens)
       const generated: number[] = []
       for await (const { tokenId } of tokens.generateTokens(prompt, { ...greedy, maxTokens: 8 })) {
         generated.push(tokenId)
       }
-      assert.equal(tokens.detokenize(generated).trim(), answer.text(0).trim())
+      assert.equal((await tokens.detokenize(generated)).trim(), answer.text(0).trim())
       const finish = answer.events.find(event => event.type === 'finish')
       assert.deepEqual(finish?.tokenIds, generated, 'an engine with tokens tells them')
     }),
@@ -328,7 +330,7 @@ function describeTokens(model: () => EngineModel, chat: Chat): void {
   it(
     'tokens: score() agrees with what was generated greedily',
     withTokens(async tokens => {
-      const prompt = tokens.promptTokens(chat())
+      const { tokenIds: prompt } = await tokens.prompt(chat(), { signal })
       const generated: { tokenId: number; logprob?: number }[] = []
       const options = { ...greedy, maxTokens: 6, topLogprobs: 2 }
       for await (const token of tokens.generateTokens(prompt, options)) generated.push(token)

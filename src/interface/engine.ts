@@ -4,6 +4,7 @@ import type { ModelId } from '../key/model-id.ts'
 import type { Startable } from '../std/lifecycle.ts'
 import type { AbortOptions } from '../std/signal.ts'
 import type { GenerationEvent } from './generation.ts'
+import type { PrefixUse, StateAccess } from './kv-state.ts'
 
 /**
  * What runs models. Three implementations: `llama` (embedded llama.cpp), `upstream` (any
@@ -78,6 +79,11 @@ export interface EngineModel {
   embed(inputs: readonly EmbeddingInput[], options: EmbedOptions): Promise<Embeddings>
   /** Token-level access, where the engine has it (embedded and fake engines). */
   readonly tokens: TokenModel | undefined
+  /**
+   * What prefix caching needs of it, where an engine has that and no more: a llama-server whose
+   * slots can be saved. Others have it in `tokens`.
+   */
+  readonly slots?: PromptAccess | undefined
 }
 
 export interface ModelCapabilities {
@@ -94,6 +100,13 @@ export interface GenerateOptions extends AbortOptions {
    * an audit can replay the draw. Choice i of a request uses seed + i.
    */
   readonly seed: bigint
+  /**
+   * Resident state is reused among requests of one partition only, so that one tenant's speed does
+   * not tell of another's prompts. @default '' (the engine's own)
+   */
+  readonly partition?: string
+  /** KV state to begin from, and what of it is wanted afterwards. */
+  readonly prefix?: PrefixUse
 }
 
 export type EmbeddingInput = string | readonly number[]
@@ -112,16 +125,18 @@ export interface Embeddings {
 export interface TokenModel {
   readonly vocabularySize: number
   /** Text to token ids; special tokens in the text are recognised only if `special`. */
-  tokenize(text: string, options: { readonly special: boolean }): readonly number[]
+  tokenize(text: string, options: { readonly special: boolean }): Promise<readonly number[]>
   /** Token ids to text; bytes that are no UTF-8 become U+FFFD. */
-  detokenize(tokenIds: readonly number[]): string
+  detokenize(tokenIds: readonly number[]): Promise<string>
   /**
    * Renders messages and tools through the model's chat template, up to where the answer begins.
    */
-  renderChat(request: CompletionRequest): string
-  /** The tokens that `generate` would prefill for this request. */
-  promptTokens(request: CompletionRequest): readonly number[]
-  /** Continues `tokenIds`: the token-level twin of `generate`. */
+  renderChat(request: CompletionRequest): Promise<string>
+  /** The tokens that `generate` would prefill for this request. @throws request_invalid */
+  prompt(request: CompletionRequest, options: AbortOptions): Promise<PromptTokens>
+  /**
+   * Continues `tokenIds`: the token-level twin of `generate`.
+   */
   generateTokens(
     tokenIds: readonly number[],
     options: TokenGenerateOptions,
@@ -135,7 +150,23 @@ export interface TokenModel {
   readonly state: StateAccess | { readonly unavailable: string }
 }
 
+export type PromptAccess = Pick<TokenModel, 'prompt' | 'state'>
+
+/** A request as the model sees it. */
+export interface PromptTokens {
+  readonly tokenIds: readonly number[]
+  /**
+   * Leading tokens that tools and system text alone decide, where the template puts them first:
+   * what all conversations of one application share. 0 where there are none.
+   */
+  readonly headTokens: number
+  /** For each of the request's `cache.marks`, how many leading tokens end with the marked part. */
+  readonly markTokens: readonly number[]
+}
+
 export interface TokenGenerateOptions extends AbortOptions {
+  /** As `GenerateOptions.partition`. @default '' (the engine's own) */
+  readonly partition?: string
   readonly sampling: CompletionRequest['sampling']
   readonly seed: bigint
   readonly maxTokens: number
@@ -151,6 +182,11 @@ export interface GeneratedToken {
 }
 
 export interface ScoreOptions extends AbortOptions {
+  /**
+   * As `GenerateOptions.partition`: in that of the generation whose answer is scored, the prompt is
+   * still there, and only the answer is computed. @default '' (the engine's own)
+   */
+  readonly partition?: string
   readonly from: number
   readonly topLogprobs: number
 }
@@ -162,18 +198,4 @@ export interface TokenScore {
   /** What greedy decoding would have chosen, and its log-probability. */
   readonly best: { readonly tokenId: number; readonly logprob: number }
   readonly top: readonly { readonly tokenId: number; readonly logprob: number }[]
-}
-
-/**
- * KV state of leading tokens, in our own block form (DESIGN §6; the exchange format comes with the
- * KV prefix cache). Exporting tokens that are not resident is an error, not a prefill.
- */
-export interface StateAccess {
-  /** Bytes of KV state per token. */
-  readonly bytesPerToken: number
-  /**
-   * Leading tokens of `tokenIds` whose state is resident, a whole number of blocks of
-   * `blockTokens`.
-   */
-  residentTokens(tokenIds: readonly number[], blockTokens: number): number
 }

@@ -22,8 +22,12 @@ export interface StartEvent {
   readonly type: 'start'
   /** Tokens of the prompt, where the engine knows them before the end. */
   readonly promptTokens?: number
-  /** Of these, how many came from resident KV state. */
+  /** Of these, how many were not computed for this answer. */
   readonly cachedTokens?: number
+  /** Of the cached ones, how many came with the offered KV state (`PrefixUse.offer`). */
+  readonly importedTokens?: number
+  /** How long that took, from the last block on, in milliseconds, where the engine tells. */
+  readonly importMs?: number
 }
 
 export type TextKind = 'text' | 'reasoning' | 'refusal'
@@ -89,6 +93,11 @@ export interface Usage {
   readonly promptTokens: number
   /** Of the prompt tokens, those that were not computed for this answer. */
   readonly cachedTokens: number
+  /**
+   * Of the prompt tokens, those whose KV state was put into the cache for later prompts. Absent:
+   * none.
+   */
+  readonly cacheWriteTokens?: number
   readonly completionTokens: number
   /** Of the completion tokens, those spent on reasoning. */
   readonly reasoningTokens: number

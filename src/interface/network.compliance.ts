@@ -4,6 +4,8 @@ import { OperationError } from '../errors.ts'
 import { messageBytesMax, streamAheadMax } from '../limits.ts'
 import type { AbortOptions } from '../std/signal.ts'
 import type { Network, PeerChange, PeerId } from './network.ts'
+import { carryingBytes, endingBytes } from './network-bytes.compliance.ts'
+import { type NetworkBed as Bed, collect, failure, failureOf, text } from './test-network-bed.ts'
 
 /** Where the networks of one test live, and how time passes there. */
 export interface NetworkWorld {
@@ -17,13 +19,6 @@ export interface NetworkWorld {
 const protocol = '/hyperspace/test/1'
 const signal = new AbortController().signal
 const timeoutMs = 10_000
-
-interface Bed {
-  readonly settle: NetworkWorld['settle']
-  create(swarm?: string): Promise<Network>
-  /** Two started nodes; `a` has dialled `b`. */
-  pair(prepare?: (b: Network, a: Network) => void): Promise<readonly [a: Network, b: Network]>
-}
 
 /**
  * The contract of `Network`, in code. Runs on real and on virtual time: it waits for events only.
@@ -67,6 +62,8 @@ export function networkCompliance(name: string, createWorld: () => Promise<Netwo
     aborting(bed)
     streaming(bed)
     endingStreams(bed)
+    carryingBytes(bed)
+    endingBytes(bed)
     meeting(bed)
     parting(bed)
   })
@@ -460,6 +457,15 @@ function parting(bed: Bed): void {
     assert.equal(a.peers().length, 1)
   })
 
+  it('a connection that was kept comes back when its ban is lifted', async () => {
+    const [a, b] = await bed.pair()
+    await bed.settle(a.setBanned(b.self, true))
+    assert.deepEqual(a.peers(), [])
+    const isBack = peerChange(a, 'connected', b.self)
+    await bed.settle(a.setBanned(b.self, false))
+    await bed.settle(isBack)
+  })
+
   it('what is asked of a peer that stops fails, and does not wait for its time-out', async () => {
     const started = Promise.withResolvers<void>()
     const ended = Promise.withResolvers<void>()
@@ -530,27 +536,6 @@ function never(onEnd: () => void, onStart: () => void = () => undefined) {
   }
 }
 
-function failure(
-  bed: Bed,
-  promise: Promise<unknown>,
-  code: OperationError['code'],
-): Promise<OperationError> {
-  return bed.settle(failureOf(promise, code))
-}
-
-async function failureOf(
-  promise: Promise<unknown>,
-  code: OperationError['code'],
-): Promise<OperationError> {
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  )
-  assert.ok(error instanceof OperationError, `${code} expected, got ${error}`)
-  assert.equal(error.code, code)
-  return error
-}
-
 function peerChange(network: Network, type: PeerChange['type'], peer: PeerId): Promise<void> {
   return new Promise(resolve => {
     const end = network.onPeerChange(change => {
@@ -561,18 +546,8 @@ function peerChange(network: Network, type: PeerChange['type'], peer: PeerId): P
   })
 }
 
-async function collect(messages: AsyncIterable<Uint8Array>): Promise<readonly string[]> {
-  const texts: string[] = []
-  for await (const message of messages) texts.push(Buffer.from(message).toString())
-  return texts
-}
-
 function addressOf(network: Network): string {
   const [address] = network.addresses()
   assert.ok(address, 'a started node has an address')
   return address
-}
-
-function text(content: string): Uint8Array {
-  return new Uint8Array(Buffer.from(content))
 }

@@ -28,7 +28,10 @@ export interface Network extends Startable {
   connect(address: string, options: AbortOptions): Promise<PeerId>
   /** Ends a connection and forgets its address. */
   disconnect(peer: PeerId): Promise<void>
-  /** Refuses a peer's connections from now on; `undefined` lifts it. */
+  /**
+   * Refuses a peer's connections from now on, or takes that back: then a connection that `connect`
+   * had been told to keep is dialled again.
+   */
   setBanned(peer: PeerId, isBanned: boolean): Promise<void>
 
   /** Answers requests of a protocol. One handler each; set before `start`. */
@@ -53,6 +56,26 @@ export interface Network extends Startable {
    * Ending the iteration, or the signal, ends the sender's handler.
    */
   openStream(
+    peer: PeerId,
+    protocol: ProtocolName,
+    body: Uint8Array,
+    options: AbortOptions,
+  ): AsyncIterable<Uint8Array>
+
+  /** Answers a request by many bytes. One handler each; set before `start`. */
+  serveBytes(protocol: ProtocolName, handler: StreamHandler): void
+  /**
+   * Asks for many bytes (KV state), over the fastest path there is: straight from the peer where it
+   * is directly reachable, else as a stream beside everything else; `PeerView.isDirect` tells. What
+   * the handler yields comes in order, cut into pieces anyhow, of at most `messageBytesMax`; it may
+   * yield any size, and must not write over what it has yielded. The handler may be asked twice: a
+   * connection that is lost before it has answered is replaced by a stream. Ending the iteration,
+   * and the signal, end it as for `openStream`; back-pressure is that of the connection, so that it
+   * is ahead of the reader by at most `bytesAheadMax`. Ends without an error only when the handler
+   * has. Rejects with a RangeError for a body over `messageBytesMax`.
+   * @throws as `openStream`
+   */
+  openBytes(
     peer: PeerId,
     protocol: ProtocolName,
     body: Uint8Array,
@@ -97,6 +120,11 @@ export interface PeerView {
   readonly address: string
   readonly direction: 'inbound' | 'outbound'
   readonly isRelayed: boolean
+  /**
+   * Whether bytes came straight from the peer (`openBytes`) when they were last asked for;
+   * undefined until then.
+   */
+  readonly isDirect?: boolean | undefined
   /** Exponentially weighted; undefined until measured. */
   readonly roundTripMs: number | undefined
   /** Bytes per second seen in streams from that peer; undefined until measured. */

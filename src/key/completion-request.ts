@@ -37,7 +37,26 @@ export interface CompletionRequest {
    * upstream.
    */
   readonly unknown: UnknownFields
+  /** What the client says about caching its prompt. No part of the key: it changes no text. */
+  readonly cache?: CacheHints
 }
+
+/** `cache_control`, `prompt_cache_key`, `prompt_cache_breakpoint` and their like, made neutral. */
+export interface CacheHints {
+  /** Where reusable prefixes end, in the order of the prompt. */
+  readonly marks: readonly CacheMark[]
+  /** Whether the client wants its prompt cached at once, wherever it ends. */
+  readonly isMarked: boolean
+  /** The client asked to be told why its prompt was not found in the cache. */
+  readonly wantsDiagnostics?: boolean
+  /** How long it should stay cached at least, where the client said. */
+  readonly keepSeconds?: number
+}
+
+/** The end of all tools, or of a part of a message (0-based); absent part: the whole message. */
+export type CacheMark =
+  | { readonly after: 'tools' }
+  | { readonly after: 'message'; readonly message: number; readonly part?: number }
 
 export interface UnknownFields {
   readonly api: 'openai' | 'responses' | 'anthropic' | 'ollama'

@@ -1,11 +1,6 @@
 import { OperationError } from '../errors.ts'
 import type { PeerId, ProtocolName, RequestHandler, StreamHandler } from '../interface/network.ts'
-import {
-  messageBytesMax,
-  requestsPerPeerMax,
-  streamAheadMax,
-  streamsPerPeerMax,
-} from '../limits.ts'
+import { messageBytesMax, requestsPerPeerMax, streamsPerPeerMax } from '../limits.ts'
 import type { TaskScope } from '../std/task-scope.ts'
 import { refuseLarge } from './memory-asker.ts'
 import type { AnswererFrame, AskerFrame } from './memory-frame.ts'
@@ -64,7 +59,8 @@ export class MemoryAnswerer {
       return
     }
     const controller = new AbortController()
-    const work: Work = { controller, credit: streamAheadMax, wake: () => undefined }
+    const credit = ask.type === 'open' ? ask.ahead : 0
+    const work: Work = { controller, credit, wake: () => undefined }
     running.set(ask.id, work)
     scope.spawn(`answer ${ask.protocol}`, async () => {
       try {

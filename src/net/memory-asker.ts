@@ -1,5 +1,5 @@
 import type { ProtocolName, RequestOptions } from '../interface/network.ts'
-import { messageBytesMax, streamAheadMax } from '../limits.ts'
+import { bytesAheadMax, directPieceBytes, messageBytesMax, streamAheadMax } from '../limits.ts'
 import type { Clock } from '../std/clock.ts'
 import { type AbortOptions, linkSignal } from '../std/signal.ts'
 import type { AnswererFrame, AskerFrame } from './memory-frame.ts'
@@ -15,9 +15,17 @@ interface PendingReply {
   readonly reject: (error: unknown) => void
 }
 
+interface Opening {
+  readonly protocol: ProtocolName
+  readonly body: Uint8Array
+  /** Messages that may come unasked. */
+  readonly ahead: number
+}
+
 /** Messages of one stream that have arrived and wait for the reader. */
 interface Inbox {
   readonly messages: Uint8Array[]
+  readonly ahead: number
   end: { readonly error: unknown } | undefined
   wake: () => void
 }
@@ -68,20 +76,34 @@ export class MemoryAsker {
     }
   }
 
-  async *openStream(
+  openStream(
     protocol: ProtocolName,
     body: Uint8Array,
-    { signal }: AbortOptions,
+    options: AbortOptions,
   ): AsyncGenerator<Uint8Array> {
+    return this.#open({ protocol, body, ahead: streamAheadMax }, options)
+  }
+
+  /** A stream whose sender may be as far ahead as a plain connection lets it. */
+  openBytes(
+    protocol: ProtocolName,
+    body: Uint8Array,
+    options: AbortOptions,
+  ): AsyncGenerator<Uint8Array> {
+    return this.#open({ protocol, body, ahead: bytesAheadMax / directPieceBytes }, options)
+  }
+
+  async *#open(call: Opening, { signal }: AbortOptions): AsyncGenerator<Uint8Array> {
+    const { protocol, body, ahead } = call
     signal.throwIfAborted()
     refuseLarge(body)
     const id = this.#newId()
-    const inbox: Inbox = { messages: [], end: undefined, wake: () => undefined }
+    const inbox: Inbox = { messages: [], ahead, end: undefined, wake: () => undefined }
     this.#inboxes.set(id, inbox)
     const onAbort = (): void => inbox.wake()
     signal.addEventListener('abort', onAbort)
     try {
-      this.#send({ type: 'open', id, protocol, body: body.slice() })
+      this.#send({ type: 'open', id, protocol, ahead, body: body.slice() })
       for (;;) {
         signal.throwIfAborted()
         const message = inbox.messages.shift()
@@ -112,7 +134,7 @@ export class MemoryAsker {
       if (inbox !== undefined) endInbox(inbox, error)
     } else if (inbox === undefined) return
     else if (frame.type === 'end') endInbox(inbox, undefined)
-    else if (inbox.messages.length >= streamAheadMax) {
+    else if (inbox.messages.length >= inbox.ahead) {
       endInbox(inbox, peerError('peer_message_invalid'))
     } else {
       inbox.messages.push(frame.body)

@@ -7,10 +7,18 @@ export type Frame = AskerFrame | AnswererFrame
 /** `take`: the reader took a message, one more may come. */
 export type AskerFrame =
   | {
-      readonly type: 'request' | 'open'
+      readonly type: 'request'
       readonly id: number
       readonly protocol: ProtocolName
       readonly body: Uint8Array
+    }
+  | {
+      readonly type: 'open'
+      readonly id: number
+      readonly protocol: ProtocolName
+      readonly body: Uint8Array
+      /** Messages that may come before one is taken. */
+      readonly ahead: number
     }
   | { readonly type: 'cancel' | 'take'; readonly id: number }
 

@@ -11,10 +11,12 @@ import type {
   StreamHandler,
 } from '../interface/network.ts'
 import { parsePeerId } from '../key/peer-id.ts'
+import { directPieceBytes } from '../limits.ts'
 import { type Clock, delay } from '../std/clock.ts'
 import type { SeededRandom } from '../std/seeded-random.ts'
 import { type AbortOptions, linkSignal } from '../std/signal.ts'
 import { TaskScope } from '../std/task-scope.ts'
+import { inPieces } from './cut-pieces.ts'
 import { MemoryConnection } from './memory-connection.ts'
 import type { Frame } from './memory-frame.ts'
 import type { MemoryLink, MemoryWorld } from './memory-world.ts'
@@ -47,7 +49,8 @@ export class MemoryNetwork implements Network {
   readonly #streamHandlers = new Map<ProtocolName, StreamHandler>()
   readonly #connections = new Map<PeerId, MemoryConnection>()
   readonly #listeners = new Set<(change: PeerChange) => void>()
-  readonly #banned = new Set<PeerId>()
+  /** Those that are refused, and whether their connection was kept before. */
+  readonly #banned = new Map<PeerId, boolean>()
   /** Peers that are dialled again when their connection is lost. */
   readonly #kept = new Set<PeerId>()
   readonly #scope: TaskScope
@@ -115,9 +118,16 @@ export class MemoryNetwork implements Network {
   }
 
   async setBanned(peer: PeerId, isBanned: boolean): Promise<void> {
-    if (isBanned) this.#banned.add(peer)
-    else this.#banned.delete(peer)
-    if (isBanned) await this.disconnect(peer)
+    if (isBanned) {
+      this.#banned.set(peer, this.#banned.get(peer) ?? this.#kept.has(peer))
+      await this.disconnect(peer)
+      return
+    }
+    const wasKept = this.#banned.get(peer) ?? false
+    this.#banned.delete(peer)
+    if (!wasKept || !this.#isRunning) return
+    this.#kept.add(peer)
+    this.#scope.spawn('dial again', signal => this.#redial(peer, signal))
   }
 
   serve(protocol: ProtocolName, handler: RequestHandler): void {
@@ -135,6 +145,19 @@ export class MemoryNetwork implements Network {
     options: RequestOptions,
   ): Promise<Uint8Array> {
     return await this.#connectionTo(peer).asker.request(protocol, body, options)
+  }
+
+  serveBytes(protocol: ProtocolName, handler: StreamHandler): void {
+    this.serveStream(protocol, inPieces(handler, directPieceBytes))
+  }
+
+  async *openBytes(
+    peer: PeerId,
+    protocol: ProtocolName,
+    body: Uint8Array,
+    options: AbortOptions,
+  ): AsyncGenerator<Uint8Array> {
+    yield* this.#connectionTo(peer).asker.openBytes(protocol, body, options)
   }
 
   async *openStream(

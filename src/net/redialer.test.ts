@@ -84,6 +84,24 @@ describe('Redialer', () => {
     await redialer.close()
   })
 
+  it('suspend() ends the dialling until resume(), of what a person named', async () => {
+    const { redialer, state, pass } = bed(async () => {
+      throw peerError('peer_unreachable')
+    })
+    redialer.keep('named', { peer, isPinned: true })
+    redialer.keep('found', { peer, isPinned: false })
+    await nextTurn()
+    redialer.suspend(peer)
+    redialer.suspend(peer)
+    await pass(redialLongestMs)
+    assert.deepEqual([state.dials, redialer.addresses], [2, []])
+    redialer.resume(peer)
+    redialer.resume(peer)
+    await nextTurn()
+    assert.deepEqual([state.dials, redialer.addresses], [3, ['named']])
+    await redialer.close()
+  })
+
   it('forget() and close() end the dialling, and keep() is bounded', async () => {
     const { redialer, state, pass } = bed(async () => {
       throw peerError('peer_unreachable')

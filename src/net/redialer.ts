@@ -1,7 +1,14 @@
 import type { Log } from '../interface/log.ts'
 import type { PeerId } from '../interface/network.ts'
-import { discoveredAttemptsMax, membersMax, redialFirstMs, redialLongestMs } from '../limits.ts'
+import {
+  bannedPeersMax,
+  discoveredAttemptsMax,
+  membersMax,
+  redialFirstMs,
+  redialLongestMs,
+} from '../limits.ts'
 import { type Clock, delay } from '../std/clock.ts'
+import { Lru } from '../std/lru.ts'
 import type { Random } from '../std/random.ts'
 import { TaskScope } from '../std/task-scope.ts'
 import { errorLabel } from './session/error-label.ts'
@@ -33,6 +40,7 @@ interface Kept {
 export class Redialer {
   readonly #parts: RedialerComponents
   readonly #kept = new Map<string, Kept>()
+  readonly #suspended = new Lru<PeerId, readonly string[]>(bannedPeersMax)
   readonly #scope: TaskScope
 
   constructor(components: RedialerComponents) {
@@ -76,6 +84,21 @@ export class Redialer {
       this.#kept.delete(address)
       kept.controller.abort(new DOMException('Not kept any more', 'AbortError'))
     }
+  }
+
+  /** Stops keeping a peer, but not for good: `resume` begins again where a person had named it. */
+  suspend(peer: PeerId): void {
+    const named = [...this.#kept].filter(([, kept]) => kept.peer === peer && kept.isPinned)
+    const addresses = named.map(([address]) => address)
+    if (addresses.length > 0) this.#suspended.set(peer, addresses, 1)
+    this.forget(peer)
+  }
+
+  resume(peer: PeerId): void {
+    for (const address of this.#suspended.get(peer) ?? []) {
+      this.keep(address, { peer, isPinned: true })
+    }
+    this.#suspended.delete(peer)
   }
 
   close(): Promise<void> {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { diagnose } from '../cache/cache-diagnosis.ts'
 import { type ServeComponents, type ServeOptions, serveRequest } from '../cache/serve-request.ts'
 import type { ResponseKey } from '../key/response-key.ts'
 import type { Scope } from '../key/scope.ts'
@@ -6,11 +7,11 @@ import type { Random } from '../std/random.ts'
 import type { CompletionEndpoint } from './endpoint.ts'
 import { parseJsonBody } from './read-body.ts'
 import { type ReadyRequest, ReadyRequests, replyVariantOf } from './reply/ready-requests.ts'
-import type { Hit, Live } from './reply/reply-head.ts'
+import { type Hit, type Live, reasonOf } from './reply/reply-head.ts'
 import { isPlainHead, parseHead } from './reply/request-head.ts'
 import { encodeHit, sendHit } from './reply/send-hit.ts'
 import { sendLive } from './reply/send-live.ts'
-import type { ParsedRequest, WireFormat } from './wire-format.ts'
+import type { ParsedRequest, ReplyContext, WireFormat } from './wire-format.ts'
 
 export interface AnswerComponents extends ServeComponents {
   readonly random: Random
@@ -100,7 +101,18 @@ export class Answerer {
     const { reply, requestId } = exchange
     // A bypassing request may be drawn differently each time: its answer gets an id of its own.
     const id = live.outcome === 'bypass' ? this.#ownId() : idOf(live.key)
-    const context = { id, created: live.follower.created, parsed, isHit: false }
+    const { follower } = live
+    const context: ReplyContext = {
+      id,
+      created: follower.created,
+      parsed,
+      // A peer may deliver after the head was sent.
+      get isHit() {
+        return follower.origin() !== undefined
+      },
+      diagnose: cachedTokens =>
+        diagnose({ outcome: live.outcome, reason: reasonOf(live) }, cachedTokens),
+    }
     const origin = await sendLive(this.#parts, reply, live, { format, context, requestId })
     if (origin === undefined) return
     const { phases } = live

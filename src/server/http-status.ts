@@ -4,8 +4,10 @@ import { isAbort } from '../std/signal.ts'
 const statusOf: { readonly [code in ErrorCode]: number } = {
   aborted: 499,
   address_unavailable: 500,
+  block_invalid: 500,
   body_too_large: 413,
   cache_miss: 504,
+  coding_failed: 500,
   config_invalid: 500,
   context_length_exceeded: 400,
   data_folder_locked: 500,
@@ -15,6 +17,7 @@ const statusOf: { readonly [code in ErrorCode]: number } = {
   engine_busy: 429,
   engine_failed: 500,
   forbidden: 403,
+  manifest_invalid: 500,
   method_not_allowed: 405,
   model_file_invalid: 500,
   model_not_found: 404,

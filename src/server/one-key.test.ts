@@ -152,11 +152,14 @@ function asMessages({ system, exchanges, tools, temperature, effort }: Conversat
   const ids = idsOf('toolu_')
   const cache_control = { type: 'ephemeral' }
   const list: JsonObject[] = []
+  // Two of the four that there may be are at the system prompt and the last tool.
+  let breakpoints = 2
+  const mark = (): JsonObject => (breakpoints++ < 4 ? { cache_control } : {})
   for (const { question, image, steps, answer } of exchanges) {
     const source = { type: 'base64', media_type: 'image/png', data: image ?? '' }
     const content = [
       { type: 'text', text: question },
-      { type: 'image', source, cache_control },
+      { type: 'image', source, ...mark() },
     ]
     list.push({ role: 'user', content: image === undefined ? question : content })
     for (const { thought, text, calls } of steps) {
@@ -183,7 +186,11 @@ function asMessages({ system, exchanges, tools, temperature, effort }: Conversat
     max_tokens: 77,
     system: [billing, ...prompt],
     messages: list,
-    tools: tools.map(({ name, parameters }) => ({ name, input_schema: parameters, cache_control })),
+    tools: tools.map(({ name, parameters }, index) => ({
+      name,
+      input_schema: parameters,
+      ...(index === tools.length - 1 ? { cache_control } : {}),
+    })),
     ...given({ temperature }),
     ...(effort === undefined ? {} : { output_config: { effort } }),
     metadata: { user_id: 'u' },

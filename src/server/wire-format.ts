@@ -1,3 +1,4 @@
+import type { CacheDiagnosis } from '../cache/cache-diagnosis.ts'
 import type { OperationError } from '../errors.ts'
 import type { Completion, GenerationEvent } from '../interface/generation.ts'
 import type { ApiName } from '../interface/metrics.ts'
@@ -48,10 +49,15 @@ export interface ReplyContext {
   readonly created: number
   readonly parsed: ParsedRequest
   /**
-   * Whether the answer comes from the response cache: then all prompt tokens are reported as
-   * cached.
+   * Whether the answer comes from the response cache, here or on a peer: then all prompt tokens
+   * are reported as cached. Of a live reply it is known from the first event on.
    */
   readonly isHit: boolean
+  /**
+   * Why the answer is being computed, given how many tokens of its prompt were not; absent on a
+   * hit. For replies whose client asked for diagnostics.
+   */
+  readonly diagnose?: (cachedTokens: number) => CacheDiagnosis
 }
 
 /** Turns events into the bytes of one streamed reply. Stateful: one per reply. */

@@ -20,6 +20,11 @@ export const systemClock: Clock = {
   },
 }
 
+/** Calls back after `ms` if the process still runs then: waiting for it does not keep it alive. */
+export function ifStillRunning(ms: number, callback: () => void): void {
+  setTimeout(callback, ms).unref()
+}
+
 /** Resolves after `ms`; rejects with the signal's reason when that fires first. */
 export function delay(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -5,11 +5,14 @@
  */
 export class Lru<Key, Value> {
   readonly #unitsMax: number
+  readonly #onEvicted: ((key: Key) => void) | undefined
   readonly #entries = new Map<Key, { value: Value; units: number }>()
   #units = 0
 
-  constructor(unitsMax: number) {
+  /** `onEvicted` is told of what had to go for something newer. */
+  constructor(unitsMax: number, onEvicted?: (key: Key) => void) {
     this.#unitsMax = unitsMax
+    this.#onEvicted = onEvicted
   }
 
   get size(): number {
@@ -42,6 +45,7 @@ export class Lru<Key, Value> {
     for (const oldest of this.#entries.keys()) {
       if (this.#units <= this.#unitsMax) return
       this.delete(oldest)
+      this.#onEvicted?.(oldest)
     }
   }
 
@@ -50,6 +54,10 @@ export class Lru<Key, Value> {
     if (entry === undefined) return false
     this.#units -= entry.units
     return this.#entries.delete(key)
+  }
+
+  entries(): IterableIterator<[Key, { readonly value: Value }]> {
+    return this.#entries.entries()
   }
 
   clear(): void {

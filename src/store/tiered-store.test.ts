@@ -55,6 +55,23 @@ describe('TieredStore', () => {
     await tiers.stop()
   })
 
+  it('remove() and clear() leave nothing in memory that is read while they run', async () => {
+    const { tiers, memory } = await createTiers(ample)
+    for (const take of [() => tiers.remove(testKey('a')), () => tiers.clear()]) {
+      await tiers.put(testKey('a'), testRecord('a'))
+      await memory.clear()
+      const taking = take()
+      // From the disk, which still has it.
+      tiers.get(testKey('a'))
+      await Promise.resolve()
+      tiers.get(testKey('a'))
+      await taking
+      assert.equal(tiers.get(testKey('a')), undefined)
+      assert.equal(memory.get(testKey('a')), undefined)
+    }
+    await tiers.stop()
+  })
+
   it('remove() and clear() reach both', async () => {
     const { tiers, memory, disk } = await createTiers(ample)
     for (const name of ['a', 'b']) await tiers.put(testKey(name), testRecord(name))

@@ -76,15 +76,24 @@ export class TieredStore implements Store {
     await this.#disk.put(key, record)
   }
 
+  /** The disk first: whoever reads from it meanwhile puts a copy into memory, which goes then. */
   async remove(key: LookupKey): Promise<boolean> {
-    const wasHeld = await this.#memory.remove(key)
-    const wasStored = await this.#disk.remove(key)
+    let wasStored = false
+    let wasHeld = false
+    try {
+      wasStored = await this.#disk.remove(key)
+    } finally {
+      wasHeld = await this.#memory.remove(key)
+    }
     return wasHeld || wasStored
   }
 
   async clear(): Promise<void> {
-    await this.#memory.clear()
-    await this.#disk.clear()
+    try {
+      await this.#disk.clear()
+    } finally {
+      await this.#memory.clear()
+    }
   }
 
   /** What is on disk, in its order; then what only memory has. */

@@ -27,6 +27,7 @@ describe('PrometheusMetrics', () => {
       requestsRunning: () => 0,
       engine: () => a.engine.load(),
       swarm: () => ({ peers: b.network.peers().length, sharedKeys: b.sharing.shared.size }),
+      blocks: () => undefined,
     })
     const b = await swarm.add({ metrics })
     for (const text of ['one', 'two', 'three']) await swarm.ask(a, text)

@@ -1,5 +1,5 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
-import type { Metrics } from '../interface/metrics.ts'
+import { type BlockMetrics, type Metrics, sparedNone } from '../interface/metrics.ts'
 import type { StoreStats } from '../interface/store.ts'
 import { Durations } from './durations.ts'
 import { Tally } from './tally.ts'
@@ -11,6 +11,20 @@ export interface Gauges {
   engine(): { readonly running: number; readonly waiting: number }
   /** Members connected now and keys offered to them. */
   swarm(): { readonly peers: number; readonly sharedKeys: number }
+  /** Blocks of KV state by where they are; undefined where none are kept. */
+  blocks(): BlockGauges | undefined
+}
+
+/** Blocks and bytes of KV state: in this node's tiers, and shards that it holds for peers. */
+export interface BlockGauges {
+  readonly tiers: readonly {
+    readonly tier: 'memory' | 'disk' | 'shards'
+    readonly blocks: number
+    readonly bytes: number
+  }[]
+  /** Of this node's blocks, those that peers hold shards of. */
+  readonly placed: number
+  readonly auditsWaiting: number
 }
 
 /** The sums that `hyperspace status` shows. */
@@ -35,7 +49,7 @@ const requestSeconds = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 1
  * The closed table of everything that is measured: names, help, units and labels live here and
  * nowhere else.
  */
-export class PrometheusMetrics implements Metrics {
+export class PrometheusMetrics implements Metrics, BlockMetrics {
   readonly #registry = new Registry()
   readonly #histograms: Durations[] = []
   readonly #requests = this.#tally('requests_total', 'Requests answered', ['api', 'status'])
@@ -56,6 +70,11 @@ export class PrometheusMetrics implements Metrics {
     'source',
   ])
   readonly #inputTokens = this.#tally('input_tokens_total', 'Prompt tokens of all answers')
+  readonly #prefillTokens = this.#tally(
+    'prefill_tokens_total',
+    'Prompt tokens of all answers, by what was done about each: they add up to input_tokens_total',
+    ['source'],
+  )
   readonly #outputTokens = this.#tally('output_tokens_total', 'Tokens of all answers')
   readonly #savedTokens = this.#tally(
     'saved_tokens_total',
@@ -116,6 +135,40 @@ export class PrometheusMetrics implements Metrics {
     'Bytes of sealed answers given to peers',
   )
 
+  readonly #ttftPredicted = this.#durations(
+    'time_to_first_token_predicted_seconds',
+    'What the plan of a prompt said of its time to the first token',
+    tokenSeconds,
+  )
+  readonly #ttftError = this.#durations(
+    'time_to_first_token_error_seconds',
+    'How far the time to the first token was from what the plan had said',
+    tokenSeconds,
+  )
+  readonly #blockEvents = this.#tally('kv_blocks_total', 'What happened to blocks of KV state', [
+    'event',
+  ])
+  readonly #placements = this.#tally(
+    'kv_placements_total',
+    'Blocks that were to be placed on peers, by what came of it',
+    ['outcome'],
+  )
+  readonly #shards = this.#tally('kv_shards_received_total', 'Shards asked of peers', ['result'])
+  readonly #shardBytes = this.#tally(
+    'kv_shards_received_bytes_total',
+    'Bytes of shards taken from peers, used or not',
+  )
+  readonly #shardsServed = this.#tally('kv_shards_served_total', 'Shards given to peers')
+  readonly #shardsServedBytes = this.#tally(
+    'kv_shards_served_bytes_total',
+    'Bytes of shards given to peers',
+  )
+  readonly #blocksShed = this.#tally(
+    'kv_blocks_shed_total',
+    'Blocks of KV state that were not kept, by reason',
+    ['reason'],
+  )
+
   constructor(gauges: Gauges) {
     collectDefaultMetrics({ register: this.#registry })
     this.#gauge('requests_running', 'Requests being answered', gauge =>
@@ -133,6 +186,7 @@ export class PrometheusMetrics implements Metrics {
     this.#gauge('shared_keys', 'Answers and leaves offered to the swarm', gauge =>
       gauge.set(gauges.swarm().sharedKeys),
     )
+    this.#blockGauges(() => gauges.blocks())
     const perTier = (read: (tier: StoreStats['tiers'][number]) => number) => (gauge: Gauge) => {
       for (const tier of gauges.store().tiers) gauge.set({ tier: tier.tier }, read(tier))
     }
@@ -190,9 +244,31 @@ export class PrometheusMetrics implements Metrics {
   answerServed: Metrics['answerServed'] = (source, tokens, savedSeconds) => {
     this.#answers.add(1, source)
     this.#inputTokens.add(tokens.input)
+    this.#countPrefill(tokens)
     this.#outputTokens.add(tokens.output)
     this.#savedTokens.add(tokens.saved)
     this.#savedSeconds.add(savedSeconds)
+  }
+
+  ttftPredicted: Metrics['ttftPredicted'] = (predictedSeconds, actualSeconds) => {
+    this.#ttftPredicted.observe(predictedSeconds)
+    this.#ttftError.observe(Math.abs(actualSeconds - predictedSeconds))
+  }
+
+  blocksCounted: Metrics['blocksCounted'] = (event, count) => this.#blockEvents.add(count, event)
+  blocksShed: Metrics['blocksShed'] = (reason, count) => this.#blocksShed.add(count, reason)
+
+  blockPlacementFinished: BlockMetrics['blockPlacementFinished'] = outcome =>
+    this.#placements.add(1, outcome)
+
+  shardReceived: BlockMetrics['shardReceived'] = (result, bytes) => {
+    this.#shards.add(1, result)
+    this.#shardBytes.add(bytes)
+  }
+
+  shardServed: BlockMetrics['shardServed'] = bytes => {
+    this.#shardsServed.add(1)
+    this.#shardsServedBytes.add(bytes)
   }
 
   flightJoined: Metrics['flightJoined'] = () => this.#collapsed.add(1)
@@ -222,6 +298,32 @@ export class PrometheusMetrics implements Metrics {
   peerAnswerServed: Metrics['peerAnswerServed'] = bytes => {
     this.#peerServed.add(1)
     this.#peerServedBytes.add(bytes)
+  }
+
+  /** Every prompt token under one source: none was computed where the answer was there. */
+  #countPrefill({ input, spared }: Parameters<Metrics['answerServed']>[1]): void {
+    if (spared === undefined) {
+      this.#prefillTokens.add(input, 'answer')
+      return
+    }
+    const { resident, memory, disk, peer } = { ...sparedNone, ...spared }
+    const computed = input - resident - memory - disk - peer
+    const bySource = { computed, resident, memory, disk, peer }
+    for (const [source, count] of Object.entries(bySource)) this.#prefillTokens.add(count, source)
+  }
+
+  #blockGauges(read: () => BlockGauges | undefined): void {
+    const perTier = (pick: 'blocks' | 'bytes') => (gauge: Gauge) => {
+      for (const tier of read()?.tiers ?? []) gauge.set({ tier: tier.tier }, tier[pick])
+    }
+    this.#gauge('kv_blocks', 'Blocks of KV state, or shards of them', perTier('blocks'), ['tier'])
+    this.#gauge('kv_bytes', 'Their bytes', perTier('bytes'), ['tier'])
+    this.#gauge('kv_blocks_placed', 'Blocks of this node that peers hold shards of', gauge =>
+      gauge.set(read()?.placed ?? 0),
+    )
+    this.#gauge('kv_audits_waiting', 'Runs of peers’ blocks that wait for an audit', gauge =>
+      gauge.set(read()?.auditsWaiting ?? 0),
+    )
   }
 
   #tally(name: string, help: string, labelNames: readonly string[] = []): Tally {

@@ -30,6 +30,18 @@ describe('describeReceipt()', () => {
     assert.ok(!text.includes('- whether the text'))
   })
 
+  it('says how much of the prompt rested on state of a peer', () => {
+    const plain = describeReceipt(decodeReceipt(bytes).receipt, []).join('\n')
+    assert.ok(plain.includes('prompt    KV state of the issuer'), plain)
+    const imported = issueReceipt({ ...answer, unauditedTokens: 8 }, signer, clock)
+    const text = describeReceipt(decodeReceipt(imported).receipt, []).join('\n')
+    assert.ok(
+      text.includes("8 of the prompt's tokens rested on KV state of a peer that was not audited"),
+      text,
+    )
+    assert.ok(text.includes('- whether the KV state'), text)
+  })
+
   it('claims nothing that was not checked', () => {
     const text = describeReceipt(decodeReceipt(bytes).receipt, []).join('\n')
     assert.ok(text.includes('Nothing of it was checked.'))

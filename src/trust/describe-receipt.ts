@@ -55,6 +55,7 @@ export function describeReceipt(
     ...unchecked.map(fact => `  - whether ${factTexts[fact]}`),
     '  - whether the model really gives this answer: a signature shows who said so, not that it',
     `    is true. ${auditText(receipt)}`,
+    ...restText(receipt),
   ].map(printable)
 }
 
@@ -73,6 +74,7 @@ function statement(receipt: Receipt): readonly string[] {
     `  model     ${modelId}${byName}`,
     `  class     ${isUpstream ? 'upstream (the engine told no tokens)' : numericClass}`,
     `  tokens    ${tokens}${ofReasoning}`,
+    ...(isUpstream ? [] : [`  prompt    ${promptText(receipt)}`]),
     `  finish    ${receipt.finishes.join(', ')}`,
     `  seed      ${seed}`,
     `  text      ${receipt.textDigest}`,
@@ -88,6 +90,18 @@ function uncheckedFacts(receipt: Receipt, checked: readonly ReceiptFact[]): read
   if (receipt.tokenDigest !== undefined) facts.push('tokens')
   if (receipt.root !== undefined) facts.push('leaves')
   return facts.filter(fact => !checked.includes(fact))
+}
+
+/** On what the answer was generated. */
+function promptText({ unauditedTokens }: Receipt): string {
+  if (unauditedTokens === 0) return 'KV state of the issuer, or of a peer and audited'
+  const tokens = `${unauditedTokens} of the prompt's tokens`
+  return `${tokens} rested on KV state of a peer that was not audited`
+}
+
+function restText(receipt: Receipt): readonly string[] {
+  if (receipt.unauditedTokens === 0) return []
+  return ['  - whether the KV state that the issuer had from its peer was that of the prompt']
 }
 
 function auditText(receipt: Receipt): string {

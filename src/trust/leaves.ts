@@ -2,6 +2,7 @@ import { OperationError } from '../errors.ts'
 import type { GeneratedToken, TokenScore } from '../interface/engine.ts'
 import type { Completion } from '../interface/generation.ts'
 import { sketchMax } from '../limits.ts'
+import { hashLeaf, inclusionProof, merkleRoot, rootOfProof } from '../std/merkle.ts'
 import {
   compareEntries,
   decodeLeaves,
@@ -11,7 +12,6 @@ import {
 } from '../wire/leaves.ts'
 import type { Receipt } from '../wire/receipt.ts'
 import { tokenListsOf } from './completion-digest.ts'
-import { hashLeaf, inclusionProof, merkleRoot, rootOfProof } from './merkle.ts'
 
 /**
  * One leaf per token, from what the model says of each: scored afterwards, or told while it

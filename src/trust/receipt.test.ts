@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { encode } from 'cborg'
+import { decode, encode } from 'cborg'
 import fc from 'fast-check'
 import type { Choice, Completion } from '../interface/generation.ts'
 import { modelIdFromDigest } from '../key/model-id.ts'
@@ -33,7 +33,7 @@ function faultOf(given: Uint8Array, changes: Partial<typeof expected> = {}): Rec
 /** A receipt of the test's issuer that says anything. */
 function signed(receipt: Receipt): Uint8Array {
   const body = encodeReceiptBody(receipt)
-  const message = Buffer.concat([Buffer.from('hyperspace/receipt/1'), body])
+  const message = Buffer.concat([Buffer.from('hyperspace/receipt/2'), body])
   return joinReceipt(body, signer.sign(message))
 }
 
@@ -86,7 +86,7 @@ describe('receipts', () => {
     fc.assert(
       fc.property(fc.jsonValue(), value => {
         const body = encode(value)
-        const message = Buffer.concat([Buffer.from('hyperspace/receipt/1'), body])
+        const message = Buffer.concat([Buffer.from('hyperspace/receipt/2'), body])
         assert.equal(faultOf(joinReceipt(body, signer.sign(message))), 'malformed')
       }),
     )
@@ -95,11 +95,11 @@ describe('receipts', () => {
   it('a signature by another key, or of another kind of message, is refused', () => {
     const stranger = Identity.fromSeed(new Uint8Array(32).fill(2))
     const { receipt, body } = decodeReceipt(bytes)
-    const message = Buffer.concat([Buffer.from('hyperspace/receipt/1'), body])
+    const message = Buffer.concat([Buffer.from('hyperspace/receipt/2'), body])
     assert.equal(faultOf(joinReceipt(body, stranger.sign(message))), 'signature-wrong')
     assert.equal(faultOf(joinReceipt(body, signer.sign(body))), 'signature-wrong')
     const claimed = encodeReceiptBody({ ...receipt, issuer: stranger.peerId })
-    const theirs = Buffer.concat([Buffer.from('hyperspace/receipt/1'), claimed])
+    const theirs = Buffer.concat([Buffer.from('hyperspace/receipt/2'), claimed])
     assert.equal(faultOf(joinReceipt(claimed, signer.sign(theirs))), 'signature-wrong')
   })
 
@@ -187,6 +187,21 @@ describe('receipts of class upstream', () => {
 })
 
 describe('issueReceipt()', () => {
+  it('says how much of the prompt rested on unaudited state of a peer: no more than there is', () => {
+    const { promptTokens } = completion.usage
+    assert.equal(decodeReceipt(bytes).receipt.unauditedTokens, 0)
+    const imported = issueReceipt({ ...answer, unauditedTokens: promptTokens }, signer, clock)
+    assert.equal(faultOf(imported), 'none')
+    assert.equal(decodeReceipt(imported).receipt.unauditedTokens, promptTokens)
+    for (const unauditedTokens of [-1, promptTokens + 1]) {
+      const given = { ...answer, unauditedTokens }
+      assert.throws(() => issueReceipt(given, signer, clock), RangeError)
+    }
+    const upstream = { ...answer, numericClass: 'upstream', unauditedTokens: 1 }
+    const told = decodeReceipt(issueReceipt(upstream, signer, clock)).receipt
+    assert.deepEqual([told.tokenDigest, told.unauditedTokens], [undefined, 1])
+  })
+
   it('refuses counts that contradict each other, and a past expiry', () => {
     const leaves = answer.leaves?.slice(1) ?? []
     assert.throws(() => issueReceipt({ ...answer, leaves }, signer, clock), RangeError)
@@ -201,6 +216,28 @@ describe('issueReceipt()', () => {
 })
 
 describe('openReceipt()', () => {
+  it('refuses receipts of version 1, and those that do not tell what they rested on', () => {
+    const { body } = decodeReceipt(bytes)
+    const fields: Record<string, unknown> = decode(body)
+    const resigned = (changes: Record<string, unknown>): Uint8Array => {
+      const changed = encode({ ...fields, ...changes })
+      const message = Buffer.concat([Buffer.from('hyperspace/receipt/2'), changed])
+      return joinReceipt(changed, signer.sign(message))
+    }
+    assert.equal(openReceipt(resigned({}), expected, keys).outcome, 'valid')
+    const { u: _, ...without } = fields
+    const old = encode({ ...without, v: 1 })
+    const oldMessage = Buffer.concat([Buffer.from('hyperspace/receipt/1'), old])
+    const malformed = { outcome: 'invalid', reason: 'malformed' }
+    for (const one of [
+      joinReceipt(old, signer.sign(oldMessage)),
+      resigned({ v: 1 }),
+      resigned({ u: null }),
+    ]) {
+      assert.deepEqual(openReceipt(one, expected, keys), malformed)
+    }
+  })
+
   it('refuses what no honest issuer states, though it is signed', () => {
     const { receipt } = decodeReceipt(bytes)
     const counts = { ...receipt.counts, reasoningTokens: 6 }
@@ -211,6 +248,8 @@ describe('openReceipt()', () => {
       { ...receipt, expiresAt: Number.MAX_SAFE_INTEGER },
       { ...receipt, issuedAt: 1.5 },
       { ...receipt, counts },
+      { ...receipt, unauditedTokens: receipt.counts.promptTokens + 1 },
+      { ...receipt, unauditedTokens: 1.5 },
       { ...receipt, finishes: [] },
       { ...receipt, finishes: Array.from({ length: 17 }, () => 'stop') },
       { ...receipt, seed: -1n },

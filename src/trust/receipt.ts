@@ -36,6 +36,10 @@ export interface ComputedAnswer {
   readonly seed?: bigint
   /** One per token of all choices, in their order; undefined where they were not computed. */
   readonly leaves?: readonly Leaf[]
+  /**
+   * Leading prompt tokens whose KV state came from a peer and was not audited. @default 0
+   */
+  readonly unauditedTokens?: number
   /** Milliseconds since 1970. */
   readonly expiresAt: number
 }
@@ -76,7 +80,7 @@ export type ReceiptFact =
   | 'tokens'
   | 'leaves'
 
-const domain = Buffer.from('hyperspace/receipt/1')
+const domain = Buffer.from('hyperspace/receipt/2')
 
 /** Signs what this node computed. Without token ids the class becomes `upstream`. */
 export function issueReceipt(
@@ -84,7 +88,7 @@ export function issueReceipt(
   signer: ReceiptSigner,
   clock: Clock,
 ): Uint8Array {
-  const { completion, leaves } = answer
+  const { completion, leaves, unauditedTokens = 0 } = answer
   const { usage, choices } = completion
   const isUpstream = answer.numericClass === upstreamClass
   const lists = isUpstream ? undefined : tokenListsOf(choices)
@@ -103,6 +107,7 @@ export function issueReceipt(
       completionTokens: usage.completionTokens,
       reasoningTokens: usage.reasoningTokens,
     },
+    unauditedTokens,
     finishes: choices.map(choice => choice.finish),
     seed: answer.seed,
     issuer: signer.peerId,
@@ -176,11 +181,14 @@ function tokenMismatchOf(receipt: Receipt, { choices }: Completion): ReceiptFaul
 
 function assertCounts(
   lists: readonly (readonly number[])[] | undefined,
-  { completion, leaves }: ComputedAnswer,
+  { completion, leaves, unauditedTokens = 0 }: ComputedAnswer,
 ): void {
+  const { promptTokens, completionTokens } = completion.usage
+  if (unauditedTokens < 0 || unauditedTokens > promptTokens) {
+    throw new RangeError(`${unauditedTokens} unaudited tokens, of a prompt of ${promptTokens}`)
+  }
   if (lists === undefined) return
   const tokens = countOf(lists)
-  const { completionTokens } = completion.usage
   if (tokens !== completionTokens || (leaves ?? lists.flat()).length !== tokens) {
     throw new RangeError(`${tokens} token ids must be as many as the usage and the leaves say`)
   }

@@ -17,6 +17,10 @@ export type PeerEvent =
   | 'failed'
   /** It said no although it had announced the key. */
   | 'refused'
+  /** A block of KV state that it sent was computed again here, and was what it should be. */
+  | 'audit-agreed'
+  /** … and was not: whoever used it got wrong answers. */
+  | 'audit-disagreed'
 
 /** What this node remembers of a peer. */
 export interface Standing {
@@ -26,6 +30,8 @@ export interface Standing {
   readonly atMs: number
   /** Quarantines within the last `offencesForgottenMs`. */
   readonly offences: number
+  /** Audits that agreed since the last that did not. */
+  readonly auditsAgreed: number
   /** Monotonic milliseconds until which it is not used. */
   readonly quarantinedUntilMs: number
 }
@@ -42,6 +48,9 @@ const points: { readonly [event in PeerEvent]: number } = {
   timeout: -10,
   failed: -5,
   refused: -2,
+  'audit-agreed': 5,
+  // At once: a wrong block is no accident of a disk, whose blocks would not open.
+  'audit-disagreed': -200,
 }
 /** Earned goodwill is small, so that nobody saves up for a wrong answer. */
 const scoreMax = 20
@@ -61,6 +70,7 @@ export const unknownStanding: Standing = {
   score: 0,
   atMs: 0,
   offences: 0,
+  auditsAgreed: 0,
   quarantinedUntilMs: Number.NEGATIVE_INFINITY,
 }
 
@@ -68,16 +78,23 @@ export const unknownStanding: Standing = {
 export function nextStanding(before: Standing, event: PeerEvent, nowMs: number): Standing {
   const isForgotten = nowMs - before.quarantinedUntilMs > offencesForgottenMs
   const offences = isForgotten ? 0 : before.offences
+  const auditsAgreed = auditsAgreedAfter(before.auditsAgreed, event)
   const score = Math.min(scoreMax, scoreAt(before, nowMs) + points[event])
-  if (score > quarantineScore) return { ...before, score, atMs: nowMs, offences }
+  if (score > quarantineScore) return { ...before, score, atMs: nowMs, offences, auditsAgreed }
   const quarantineMs = Math.min(quarantineMaxMs, quarantineFirstMs * 2 ** offences)
   return {
     score: probationScore,
     // The decay stands still during the quarantine.
     atMs: nowMs + quarantineMs,
     offences: offences + 1,
+    auditsAgreed,
     quarantinedUntilMs: nowMs + quarantineMs,
   }
+}
+
+function auditsAgreedAfter(before: number, event: PeerEvent): number {
+  if (event === 'audit-disagreed') return 0
+  return event === 'audit-agreed' ? before + 1 : before
 }
 
 /** The score as it has decayed by now. Pure. */
@@ -97,6 +114,11 @@ export class Reputation {
   note(peer: PeerId, event: PeerEvent): void {
     const after = nextStanding(this.#standing(peer), event, this.#clock.monotonicMs())
     this.#standings.set(peer, after, 1)
+  }
+
+  /** What the audit schedule goes by. */
+  standingOf(peer: PeerId): Standing {
+    return this.#standing(peer)
   }
 
   scoreOf(peer: PeerId): number {

@@ -90,22 +90,31 @@ export class FrameDecoder {
   }
 }
 
-interface OpenFrame {
+export interface FrameHeader {
   readonly type: FrameType
   readonly id: number
+  /** Bytes of the body. */
   readonly length: number
+}
+
+interface OpenFrame extends FrameHeader {
   readonly body: Uint8Array
   readonly filled: number
 }
 
 function openFrame(header: Uint8Array, bodyBytesMax: number): OpenFrame {
+  return { ...readFrameHeader(header, bodyBytesMax), body: new Uint8Array(0), filled: 0 }
+}
+
+/** @throws peer_message_invalid */
+export function readFrameHeader(header: Uint8Array, bodyBytesMax: number): FrameHeader {
   const view = new DataView(header.buffer, header.byteOffset, header.byteLength)
   const length = view.getUint32(0, true)
   if (length > bodyBytesMax) throw invalid(`a frame of ${length} bytes`)
   const code = view.getUint8(8)
   const type = typeOfCode.get(code)
   if (type === undefined) throw invalid(`a frame of unknown type ${code}`)
-  return { type, id: view.getUint32(4, true), length, body: new Uint8Array(0), filled: 0 }
+  return { type, id: view.getUint32(4, true), length }
 }
 
 /**

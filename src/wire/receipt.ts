@@ -27,6 +27,11 @@ export interface Receipt {
   /** Merkle root over the leaves, one per token: 64 hex digits. */
   readonly root: string | undefined
   readonly counts: ReceiptCounts
+  /**
+   * Of the prompt tokens, those whose KV state came from a peer and was not audited before it was
+   * used: the issuer did not compute them and cannot vouch for them.
+   */
+  readonly unauditedTokens: number
   /** Finish reasons by choice. */
   readonly finishes: readonly string[]
   /** Of the sampler, unsigned 64 bit. */
@@ -68,7 +73,7 @@ export interface SignedReceipt {
 
 /** The class of answers that nobody can recompute token by token. */
 export const upstreamClass = 'upstream'
-const version = 1
+const version = 2
 const signatureBytes = 64
 /** The last millisecond that ECMAScript dates can name. */
 const instantMax = 8_640_000_000_000_000
@@ -86,6 +91,7 @@ export function encodeReceiptBody(receipt: Receipt): Uint8Array {
     t: receipt.tokenDigest === undefined ? null : hexBytes(receipt.tokenDigest),
     r: receipt.root === undefined ? null : hexBytes(receipt.root),
     c: [counts.promptTokens, counts.completionTokens, counts.reasoningTokens],
+    u: receipt.unauditedTokens,
     f: receipt.finishes,
     s: receipt.seed ?? null,
     i: publicKeyOfPeerId(receipt.issuer),
@@ -131,6 +137,7 @@ function decodeBody(body: Uint8Array): Receipt {
     tokenDigest: map['t'] === null ? undefined : asDigest(map['t']),
     root: map['r'] === null ? undefined : asDigest(map['r']),
     counts: asCounts(map['c']),
+    unauditedTokens: asCount(map['u']),
     finishes: asFinishes(map['f']),
     seed: map['s'] === null ? undefined : asSeed(map['s']),
     issuer: peerIdOfPublicKey(asBytes(map['i'], publicKeyBytes)),
@@ -146,6 +153,7 @@ function assertConsistent(receipt: Receipt): void {
   const { counts, numericClass, tokenDigest, root } = receipt
   if (receipt.expiresAt < receipt.issuedAt) throw invalid('it expires before it was issued')
   if (counts.reasoningTokens > counts.completionTokens) throw invalid('its counts contradict')
+  if (receipt.unauditedTokens > counts.promptTokens) throw invalid('its counts contradict')
   if ((numericClass === upstreamClass) !== (tokenDigest === undefined)) {
     throw invalid('its numeric class does not go with its tokens')
   }

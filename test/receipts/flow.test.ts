@@ -60,7 +60,7 @@ async function compute(): Promise<{ sealed: Uint8Array; leaves: readonly Leaf[] 
 }
 
 async function score(tokens: TokenModel, completion: Completion): Promise<readonly Leaf[]> {
-  const prompt = tokens.promptTokens(request)
+  const { tokenIds: prompt } = await tokens.prompt(request, { signal })
   const scores = []
   for (const { tokenIds } of completion.choices) {
     const all = [...prompt, ...(tokenIds ?? [])]

@@ -16,6 +16,7 @@ export interface SecondCase {
   readonly modelId: string
   readonly numericClass: string
   readonly counts: readonly number[]
+  readonly unauditedTokens: number
   readonly choices: readonly SecondChoice[]
   readonly leaves: readonly SecondLeaf[] | null
   /** Decimal. */
@@ -68,7 +69,7 @@ export async function secondReceipt(given: SecondCase): Promise<SecondReceipt> {
   const root = given.leaves === null ? null : treeRoot(given.leaves.map(leafInTree))
   const body = cbor(
     new Map<string, Plain>([
-      ['v', 1],
+      ['v', 2],
       ['k', hex(given.lookupKey)],
       ['m', given.modelId],
       ['n', given.numericClass],
@@ -76,6 +77,7 @@ export async function secondReceipt(given: SecondCase): Promise<SecondReceipt> {
       ['t', tokens],
       ['r', root],
       ['c', given.counts],
+      ['u', given.unauditedTokens],
       ['f', given.choices.map(choice => choice.finish)],
       ['s', given.seed === null ? null : BigInt(given.seed)],
       ['i', privateKey.publicKey.raw],
@@ -83,7 +85,7 @@ export async function secondReceipt(given: SecondCase): Promise<SecondReceipt> {
       ['e', given.expiresAt],
     ]),
   )
-  const signature = await privateKey.sign(join('hyperspace/receipt/1', body))
+  const signature = await privateKey.sign(join('hyperspace/receipt/2', body))
   return {
     issuer: peerIdFromPrivateKey(privateKey).toString(),
     textDigest: text.toString('hex'),

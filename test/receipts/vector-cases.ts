@@ -10,6 +10,7 @@ const base: SecondCase = {
   modelId: `sha256:${'ab'.repeat(32)}`,
   numericClass: `sha256:${'ab'.repeat(32)} · llama.cpp b9999 · cpu · kv f16`,
   counts: [21, 3, 0],
+  unauditedTokens: 0,
   choices: [
     {
       finish: 'stop',
@@ -97,6 +98,22 @@ export const vectorCases: readonly VectorCase[] = [
       { tokenId: 1, logprob: -3, sketch: [] },
       { tokenId: 2, logprob: -4, sketch: [] },
     ],
+  },
+  {
+    ...base,
+    name: 'on KV state of a peer that was not audited',
+    counts: [2_050, 3, 0],
+    unauditedTokens: 2_048,
+  },
+  {
+    ...base,
+    name: 'of an upstream, on KV state of a peer that was not audited',
+    numericClass: 'upstream',
+    counts: [2_050, 3, 0],
+    unauditedTokens: 2_050,
+    choices: base.choices.map(choice => ({ ...choice, tokenIds: null })),
+    leaves: null,
+    seed: null,
   },
   {
     ...base,

@@ -34,6 +34,7 @@ function vectorOf(given: VectorCase): Vector {
       numericClass: given.numericClass,
       ...(given.seed === null ? {} : { seed: BigInt(given.seed) }),
       ...(leaves === undefined ? {} : { leaves }),
+      unauditedTokens: given.unauditedTokens,
       expiresAt: given.expiresAt,
     },
     identity,

@@ -144,12 +144,13 @@ export function receiptOf({ receipt }: BedReply): Receipt {
   return decodeReceipt(Buffer.from(receipt ?? '', 'base64url')).receipt
 }
 
-/** The text of a reply of the chat, messages or responses API. */
+/** The text of a reply of the chat, completions, messages or responses API. */
 function textOf(body: string): string {
   const reply: unknown = JSON.parse(body)
   if (!isJsonObject(reply)) return ''
   const [choice] = listOf(reply['choices'])
   if (isJsonObject(choice?.['message'])) return String(choice['message']['content'])
+  if (typeof choice?.['text'] === 'string') return choice['text']
   const items = [...listOf(reply['content']), ...listOf(reply['output'])]
   const parts = items.flatMap(item => [item, ...listOf(item['content'])])
   return parts.map(({ text }) => (typeof text === 'string' ? text : '')).join('')

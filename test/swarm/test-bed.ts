@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout } from 'node:timers/promises'
-import type { SwarmStatus } from '../../src/client/node-status.ts'
+import type { NodeStatus, SwarmStatus } from '../../src/client/node-status.ts'
 import { writeSwarmState } from '../../src/swarm-state.ts'
 import { BedNode } from './bed-node.ts'
 import { BedProcess } from './bed-process.ts'
@@ -23,6 +23,13 @@ export interface BedNodeOptions {
   readonly engine?: 'demo' | 'fake'
   /** How long the fake engine computes, so that peers can be faster. @default 0 */
   readonly holdMs?: number
+  /**
+   * What the engine says of its speed, so that what is planned does not hang on the machine; a real
+   * one runs outside of the CLI then. @default what it measures
+   */
+  readonly prefillTokensPerSecond?: number
+  /** Bytes of a row of the fake engine's KV state: a block has 512 times as many. @default 16 */
+  readonly stateRowBytes?: number
   /** Nodes or addresses that it is told of. @default [] */
   readonly peers?: readonly (BedNode | string)[]
   /** Whose swarm: 32 bytes, or none at all. @default the bed's own */
@@ -79,13 +86,17 @@ export class TestBed {
     const { engine = 'fake', inside = [] } = options
     const folders = Array.from({ length: count }, (_, index) => this.#folderFor(options, index))
     const flags = { ...ownFlags, ...options.flags }
+    const { holdMs = 0, prefillTokensPerSecond, stateRowBytes } = options
     const plan: ProcessPlan = {
       nodes: folders.map(({ data }) => ({ data, flags: {} })),
       flags,
-      holdMs: options.holdMs ?? 0,
+      holdMs,
+      isFake: engine === 'fake',
+      ...(prefillTokensPerSecond === undefined ? {} : { prefillTokensPerSecond }),
+      ...(stateRowBytes === undefined ? {} : { stateRowBytes }),
     }
     const args =
-      engine === 'fake'
+      engine === 'fake' || prefillTokensPerSecond !== undefined
         ? [nodeMain, JSON.stringify(plan)]
         : [cliMain, 'up', '--json', '--data', folders[0]?.data ?? '', ...cliFlags(flags)]
     const [command = process.execPath, ...rest] = [...inside, process.execPath, ...args]
@@ -178,14 +189,16 @@ export function testBed(test: TestContext): TestBed {
 export async function until(
   node: BedNode,
   what: string,
-  isTrue: (swarm: SwarmStatus) => boolean,
+  isTrue: (swarm: SwarmStatus, status: NodeStatus) => boolean,
 ): Promise<void> {
   const deadline = AbortSignal.timeout(pollTimeoutMs)
   for (let waitMs = pollMs.first; ; waitMs = Math.min(waitMs * 1.5, pollMs.last)) {
-    const swarm = await node.swarm()
-    if (isTrue(swarm)) return
+    const status = await node.status()
+    const { swarm } = status
+    if (swarm === null) throw new Error(`${node.name} is in no swarm`)
+    if (isTrue(swarm, status)) return
     if (deadline.aborted) {
-      throw new Error(`${node.name}: no ${what}: ${JSON.stringify(swarm)}\n${node.process.errors}`)
+      throw new Error(`${node.name}: no ${what}: ${JSON.stringify(status)}\n${node.process.errors}`)
     }
     await setTimeout(waitMs)
   }
@@ -196,9 +209,9 @@ export async function shares(node: BedNode, answerCount: number): Promise<void> 
   await until(node, `${answerCount} answers`, swarm => swarm.sharedAnswers >= answerCount)
 }
 
-/** Waits until a node offers so many answers that it has computed: each with its leaves. */
+/** Waits until a node offers so many answers that it has computed. Their leaves come before them. */
 export async function issued(node: BedNode, answerCount: number): Promise<void> {
-  await shares(node, 2 * answerCount)
+  await shares(node, answerCount)
 }
 
 /** `{ p2pPort: '0', mdns: false }` as flags of the command line. */
@@ -207,6 +220,7 @@ function cliFlags(flags: NonNullable<BedNodeOptions['flags']>): readonly string[
     const flag = name.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
     if (value === false) return [`--no-${flag}`]
     if (value === true) return [`--${flag}`]
-    return typeof value === 'string' ? [`--${flag}`, value] : [`--${flag}`, ...value]
+    const values = typeof value === 'string' ? [value] : value
+    return values.flatMap(one => [`--${flag}`, one])
   })
 }

@@ -17,7 +17,7 @@ import { encodeLeaves, type Leaf } from '../../wire/leaves.ts'
 import { sealRecord } from '../../wire/sealed-record.ts'
 import { certify } from './certify.ts'
 import type { SharedKeys } from './records/shared-keys.ts'
-import type { SwarmMiss } from './swarm-flight.ts'
+import type { AnswerBasis, SwarmMiss } from './swarm-flight.ts'
 
 export interface CertifierComponents {
   readonly signer: ReceiptSigner
@@ -34,10 +34,11 @@ export interface CertifierOptions {
   readonly signal: AbortSignal
 }
 
-/** Under which key an answer is stored, and until when. */
+/** Under which key an answer is stored, until when, and what it rested on. */
 export interface Storing {
   readonly lookup: LookupKey
   readonly expiresAt: number
+  readonly basis: AnswerBasis
 }
 
 /** What leaves are worth keeping for: they were made after the answer, and nobody waited. */
@@ -60,8 +61,10 @@ export class Certifier {
     storing: Storing,
   ): Promise<Uint8Array> {
     const { signer, clock } = this.#parts
-    const { lookup, expiresAt } = storing
-    const what = { request, completion, model, lookupKey: lookup, expiresAt, seed: seedOf(key) }
+    const { lookup, expiresAt, basis } = storing
+    const seed = seedOf(key)
+    const what = { request, completion, model, lookupKey: lookup, expiresAt, seed, basis }
+    await basis.settled
     const { receipt, leaves } = await certify(signer, clock, what, this.#options)
     const ownKey = lookup === lookupKey(key) ? key : limitedKey(key, request.maxTokens ?? 0)
     if (leaves !== undefined) await this.#keepLeaves(ownKey, storing, leaves)
@@ -82,7 +85,7 @@ export class Certifier {
     const meta = { ...times, costSeconds: leavesCostSeconds, fieldDigests: {} }
     try {
       await store.put(own, { bytes, meta: { ...meta, ...(swarm === undefined ? {} : { swarm }) } })
-      shared.add([own])
+      shared.addLeaves(own)
     } catch (error) {
       log.warn('leaves not stored', { error })
     }

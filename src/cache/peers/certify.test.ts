@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { FakeEngine } from '../../engine/fake/fake-engine.ts'
-import type { EngineModel } from '../../interface/engine.ts'
+import type { EngineModel, TokenModel } from '../../interface/engine.ts'
 import type { Completion } from '../../interface/generation.ts'
 import { lookupKey, parseResponseKey } from '../../key/response-key.ts'
 import { receiptClockSkewMs } from '../../limits.ts'
@@ -12,6 +12,7 @@ import { type ReceiptCheck, verifyReceipt } from '../../trust/receipt.ts'
 import { CompletionCollector } from '../collect.ts'
 import { question } from '../test-cache.ts'
 import { certify } from './certify.ts'
+import type { AnswerBasis } from './swarm-flight.ts'
 
 const { signal } = new AbortController()
 const clock = new VirtualClock()
@@ -37,9 +38,11 @@ function modelOf(changes: Partial<EngineModel> = {}): EngineModel {
 async function certified(
   completion: Completion,
   model: EngineModel,
+  { unauditedTokens = 0, partition = '' }: Partial<AnswerBasis> = {},
 ): Promise<{ readonly check: ReceiptCheck; readonly leafCount: number | undefined }> {
   const expiresAt = clock.now() + 1_000
-  const what = { request, completion, model, lookupKey: lookup, expiresAt, seed: 1n }
+  const basis = { unauditedTokens, issuers: [], partition, settled: Promise.resolve() }
+  const what = { request, completion, model, lookupKey: lookup, expiresAt, seed: 1n, basis }
   const signer = Identity.fromSeed(new Uint8Array(32).fill(1))
   const { receipt, leaves } = await certify(signer, clock, what, { signal })
   const time = { now: clock.now(), clockSkewMs: receiptClockSkewMs }
@@ -77,6 +80,47 @@ describe('certify()', () => {
     assert.ok(check.outcome === 'valid')
     assert.equal(check.receipt.root, undefined)
     assert.deepEqual([check.receipt.numericClass, leafCount], ['fake', undefined])
+  })
+
+  it('says how much of the prompt rested on unaudited state of a peer', async () => {
+    const model = modelOf()
+    const completion = await generated(model)
+    for (const unauditedTokens of [0, completion.usage.promptTokens]) {
+      const { check } = await certified(completion, model, { unauditedTokens })
+      assert.ok(check.outcome === 'valid')
+      assert.equal(check.receipt.unauditedTokens, unauditedTokens)
+    }
+  })
+
+  it('says it of an upstream, too', async () => {
+    const model = modelOf({ tokens: undefined })
+    const whole = await generated(model)
+    const choices = whole.choices.map(({ tokenIds: _, ...choice }) => choice)
+    const { promptTokens } = whole.usage
+    for (const [given, told] of [
+      [1, 1],
+      [promptTokens + 1, promptTokens],
+    ]) {
+      const completion = { ...whole, choices }
+      const { check } = await certified(completion, model, { unauditedTokens: given ?? 0 })
+      assert.ok(check.outcome === 'valid')
+      assert.equal(check.receipt.numericClass, 'upstream')
+      assert.equal(check.receipt.unauditedTokens, told)
+    }
+  })
+
+  it('scores on what is resident of the answer', async () => {
+    const model = modelOf()
+    const { tokens } = model
+    assert.ok(tokens)
+    const partitions: unknown[] = []
+    const score: TokenModel['score'] = (tokenIds, options) => {
+      partitions.push(options.partition)
+      return tokens.score(tokenIds, options)
+    }
+    const watched = modelOf({ tokens: Object.assign(Object.create(tokens), { score }) })
+    await certified(await generated(model), watched, { partition: 'mine' })
+    assert.deepEqual(partitions, ['mine', 'mine'], 'once for each choice')
   })
 
   it('signs an answer without a token', async () => {

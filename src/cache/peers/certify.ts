@@ -8,6 +8,7 @@ import { leavesOf } from '../../trust/leaves.ts'
 import { issueReceipt, type ReceiptSigner } from '../../trust/receipt.ts'
 import type { Leaf } from '../../wire/leaves.ts'
 import { upstreamClass } from '../../wire/receipt.ts'
+import type { AnswerBasis } from './swarm-flight.ts'
 
 export interface Certification {
   readonly request: CompletionRequest
@@ -17,6 +18,7 @@ export interface Certification {
   readonly expiresAt: number
   /** Of the sampler. */
   readonly seed: bigint
+  readonly basis: AnswerBasis
 }
 
 /**
@@ -35,7 +37,7 @@ export async function certify(
   what: Certification,
   options: AbortOptions,
 ): Promise<{ readonly receipt: Uint8Array; readonly leaves: readonly Leaf[] | undefined }> {
-  const { completion, model, lookupKey, expiresAt, seed } = what
+  const { completion, model, lookupKey, expiresAt, seed, basis } = what
   const { choices } = completion
   const tokenLists = choices.flatMap(({ tokenIds }) => (tokenIds === undefined ? [] : [tokenIds]))
   const isUpstream = tokenLists.length === 0
@@ -48,6 +50,8 @@ export async function certify(
       lookupKey,
       completion,
       expiresAt,
+      // An upstream may count its prompts otherwise than it cuts them into tokens.
+      unauditedTokens: Math.min(basis.unauditedTokens, completion.usage.promptTokens),
       numericClass: isUpstream ? upstreamClass : model.numericClass,
       ...(isUpstream ? {} : { seed }),
       ...(leaves === undefined ? {} : { leaves }),
@@ -59,17 +63,18 @@ export async function certify(
 }
 
 async function scoredLeaves(
-  { request, model }: Certification,
+  { request, model, basis }: Certification,
   tokenLists: readonly (readonly number[])[],
   { signal }: AbortOptions,
 ): Promise<readonly Leaf[] | undefined> {
   const { tokens } = model
   if (tokens === undefined) return undefined
-  const prompt = tokens.promptTokens(request)
+  const { tokenIds: prompt } = await tokens.prompt(request, { signal })
   const scores: TokenScore[] = []
   for (const tokenIds of tokenLists) {
     if (tokenIds.length === 0) continue
-    const options = { from: prompt.length, topLogprobs: sketchTokens, signal }
+    const { partition } = basis
+    const options = { from: prompt.length, topLogprobs: sketchTokens, partition, signal }
     scores.push(...(await tokens.score([...prompt, ...tokenIds], options)))
   }
   return leavesOf(scores)

@@ -140,6 +140,7 @@ describe('answers across a swarm', () => {
     const key = leavesKey(lookupOf(reply))
     const stored = a.store.peek(key)
     assert.ok(stored && a.sharing.shared.has(key) && own.outcome === 'hit')
+    assert.deepEqual([a.sharing.shared.size, a.sharing.shared.answerCount], [2, 1])
     const receipt = receiptOf(await swarm.ask(b, 'leaves'))
     const leaves = Buffer.from(openRecord(reply.key, stored.bytes))
     assert.equal(verifyLeaves(leaves, receipt, own.entry.completion).outcome, 'valid')
@@ -174,9 +175,10 @@ describe('answers across a swarm', () => {
     await store.put(other, record)
     swarm.kill(third)
     await swarm.clock.settle(third.stop())
-    await swarm.add({ store, identity })
+    const { shared } = (await swarm.add({ store, identity })).sharing
     const b = await swarm.add()
     await swarm.clock.run(10)
+    assert.deepEqual([shared.size, shared.answerCount], [2, 1], 'its leaves are no answer')
     assert.equal((await swarm.ask(b, 'kept')).source, 'peer')
   })
 

@@ -1,5 +1,5 @@
 import type { GenerationEvent } from '../../interface/generation.ts'
-import { type LookupKey, limitedKey, lookupKey, seedOf } from '../../key/response-key.ts'
+import { type LookupKey, limitedKey, lookupKey } from '../../key/response-key.ts'
 import type { SwarmTag } from '../../key/scope.ts'
 import type { Clock } from '../../std/clock.ts'
 import { eventsOf } from '../events-of.ts'
@@ -11,7 +11,13 @@ import type { Wanted } from './records/check-record.ts'
 import { type PeerAnswer, patienceMs } from './records/record-reader.ts'
 import type { SharedFlights } from './records/shared-flights.ts'
 import type { SharedKeys } from './records/shared-keys.ts'
-import { expectedMsOf, type SwarmFlight, type SwarmMiss, type Tell } from './swarm-flight.ts'
+import {
+  expectedMsOf,
+  type FlightOptions,
+  type SwarmFlight,
+  type SwarmMiss,
+  type Tell,
+} from './swarm-flight.ts'
 
 export interface SwarmAnswersComponents {
   readonly answers: PeerAnswers
@@ -45,8 +51,8 @@ export class SwarmAnswers {
   }
 
   /** One miss, for which peers and the engine race; or, for a fresh answer, only the engine. */
-  flight(miss: SwarmMiss, { asksPeers }: { readonly asksPeers: boolean }): SwarmFlight {
-    const { key, model, request } = miss
+  flight(miss: SwarmMiss, { asksPeers, ...engine }: FlightOptions): SwarmFlight {
+    const { key, request } = miss
     const { flights, certifier } = this.#parts
     let end: ReturnType<SharedFlights['begin']> = () => undefined
     const onStored = (lookup: LookupKey | undefined): void => {
@@ -56,7 +62,7 @@ export class SwarmAnswers {
     const generate = (signal: AbortSignal): AsyncIterable<GenerationEvent> => {
       const flightKey = lookupKey(limitedKey(key, request.maxTokens ?? 0))
       end = flights.begin(flightKey, expectedMsOf(miss))
-      return model.generate(request, { signal, seed: seedOf(key) })
+      return engine.generate(signal)
     }
     return {
       run: (signal, tell) => {
@@ -64,9 +70,10 @@ export class SwarmAnswers {
         return this.#race(miss, { generate, onStored, tell }, signal)
       },
       giveUp: () => end(undefined),
-      share: completion => ({
+      share: (completion, basis) => ({
         swarm: this.#options.swarm,
-        certify: (lookup, expiresAt) => certifier.certify(miss, completion, { lookup, expiresAt }),
+        certify: (lookup, expiresAt) =>
+          certifier.certify(miss, completion, { lookup, expiresAt, basis }),
         onStored,
       }),
     }

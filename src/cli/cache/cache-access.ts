@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises'
 import {
   type EntryView,
   type ExportedRecord,
@@ -34,7 +35,7 @@ export async function readCache<Result>(
 ): Promise<Result> {
   const node = findRunningNode(context.data)
   if (node !== undefined) return await look(new AdminClient(node))
-  return await withReadOnlyStore(context, store => look(new FolderCache(store)))
+  return await withReadOnlyStore(context, store => look(new FolderCache(store, context)))
 }
 
 /**
@@ -51,7 +52,7 @@ export async function changeCache<Result>(
   folder.acquire()
   try {
     return await withStore(context, { openReadOnly: false }, store =>
-      change(new FolderCache(store)),
+      change(new FolderCache(store, context)),
     )
   } finally {
     folder.release()
@@ -90,9 +91,11 @@ async function withStore<Result>(
 /** Does for the files what a node's admin API does for its store. */
 class FolderCache implements CacheAccess {
   readonly #store: Store
+  readonly #blocksFolder: string
 
-  constructor(store: Store) {
+  constructor(store: Store, { data }: Pick<CommandContext, 'data'>) {
     this.#store = store
+    this.#blocksFolder = dataFolderPaths(data).blocks
   }
 
   async cacheStats(): Promise<StoreStats> {
@@ -114,6 +117,7 @@ class FolderCache implements CacheAccess {
 
   async clearCache(): Promise<void> {
     await this.#store.clear()
+    await rm(this.#blocksFolder, { recursive: true, force: true })
   }
 
   async importRecords(records: readonly ExportedRecord[]): Promise<number> {

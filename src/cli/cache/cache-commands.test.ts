@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
@@ -167,7 +167,10 @@ describe('cache export and import', () => {
     assert.equal(piped.out, readFileSync(file, 'utf8'))
     const refused = await run(['cache', 'clear'])
     assert.equal(refused.code, 2)
+    const blocks = join(data, 'kv', 'ab')
+    mkdirSync(blocks, { recursive: true })
     assert.equal((await run(['cache', 'clear', '--yes'])).code, 0)
+    assert.equal(existsSync(blocks), false, 'KV state goes too')
     assert.deepEqual(JSON.parse((await run(['cache', 'ls', '--json'])).out).entries, [])
     const imported = await run(['cache', 'import', '-', '--json'], { input: piped.out })
     assert.deepEqual(JSON.parse(imported.out), { read: 1, added: 1 })

@@ -40,7 +40,7 @@ export function addCacheCommands(program: Command, add: AddCommand): void {
   }).option('--json', 'print JSON')
   add(cache, {
     usage: 'clear',
-    summary: 'remove all stored answers',
+    summary: 'remove all stored answers and KV state',
     load: async () => (await import('./cache-remove.ts')).cacheClear,
   })
     .option('-y, --yes', 'do not ask')

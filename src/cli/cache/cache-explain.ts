@@ -9,14 +9,14 @@ import { type CommandContext, isSwitchedOn, textOption, writeJson } from '../com
 import { type ExitCode, exitCodes, UsageError } from '../exit-code.ts'
 import { printable } from '../format.ts'
 import { type Explained, explainBody } from './explain-body.ts'
+import { prefixPlanText } from './prefix/prefix-text.ts'
 
 /**
  * Says what a request body means to the cache, and how it differs from what is stored. Needs no
  * running node.
  */
 export async function cacheExplain(context: CommandContext): Promise<ExitCode> {
-  const endpoint = textOption(context, 'endpoint') ?? '/v1/chat/completions'
-  const format = formatOf(endpoint)
+  const { endpoint, format } = endpointOf(textOption(context, 'endpoint') ?? '/v1/chat/completions')
   const body = parseJsonBody(await readInput(context))
   const explained = await explainBody(context, { endpoint, format, body })
   if (isSwitchedOn(context, 'json')) writeJson(context, jsonOf(explained))
@@ -25,12 +25,14 @@ export async function cacheExplain(context: CommandContext): Promise<ExitCode> {
 }
 
 /** @throws UsageError naming the endpoints there are */
-function formatOf(endpoint: string): WireFormat {
-  const path = endpoint.startsWith('/') ? endpoint : `/${endpoint}`
-  const format = completionFormats.get(path) ?? completionFormats.get(`/v1${path}`)
-  if (format !== undefined) return format
+function endpointOf(text: string): { readonly endpoint: string; readonly format: WireFormat } {
+  const path = text.startsWith('/') ? text : `/${text}`
+  for (const endpoint of [path, `/v1${path}`]) {
+    const format = completionFormats.get(endpoint)
+    if (format !== undefined) return { endpoint, format }
+  }
   const known = [...completionFormats.keys()].join(', ')
-  throw new UsageError(`--endpoint must be one of ${known}, not '${endpoint}'`)
+  throw new UsageError(`--endpoint must be one of ${known}, not '${text}'`)
 }
 
 async function readInput({ args, terminal }: CommandContext): Promise<Uint8Array> {
@@ -52,7 +54,7 @@ function jsonOf({ model, ...explained }: Explained): unknown {
 }
 
 function textOf(explained: Explained): string {
-  const { model, isSecretKnown, leftOut, warnings } = explained
+  const { model, isSecretKnown, leftOut, warnings, prefix } = explained
   const key = isSecretKnown ? explained.key : `${explained.key} (see below)`
   const sections = [
     section('Canonical request', JSON.stringify(explained.canonical, null, 2)),
@@ -64,6 +66,7 @@ function textOf(explained: Explained): string {
     ),
     ...(warnings.length === 0 ? [] : [section('Warnings', warnings.map(printable).join('\n'))]),
     section('Stored', storedText(explained)),
+    ...(prefix === undefined ? [] : [section('Prefix', prefixPlanText(prefix))]),
   ]
   const note = isSecretKnown ? '' : '\nno data folder: key computed with an all-zero secret\n'
   return `${sections.join('\n')}${note}`

@@ -19,9 +19,10 @@ export async function cacheRemove(context: CommandContext): Promise<ExitCode> {
 
 export async function cacheClear(context: CommandContext): Promise<ExitCode> {
   const { terminal, signal, data } = context
-  if (!(await confirmed(context, `Remove all stored answers of ${data}?`))) return exitCodes.failure
+  if (!(await confirmed(context, `Remove all stored answers and KV state of ${data}?`)))
+    return exitCodes.failure
   await changeCache(context, cache => cache.clearCache({ signal }))
   if (isSwitchedOn(context, 'json')) writeJson(context, { cleared: true })
-  else terminal.write(`Removed all stored answers of ${data}\n`)
+  else terminal.write(`Removed all stored answers and KV state of ${data}\n`)
   return exitCodes.ok
 }

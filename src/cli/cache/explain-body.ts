@@ -1,4 +1,5 @@
 import { lookUp, type NearEntry, nearestEntries } from '../../cache/inspect-cache.ts'
+import type { PrefixExplanation } from '../../cache/prefix/prefix-cache.ts'
 import type { Store } from '../../interface/store.ts'
 import { localScope, nodeSecretBytes, type Scope, swarmScope } from '../../key/scope.ts'
 import { sampleMax } from '../../limits.ts'
@@ -11,6 +12,7 @@ import { UsageError } from '../exit-code.ts'
 import { withReadOnlyStore } from './cache-access.ts'
 import { folderSecret } from './folder-secret.ts'
 import { type KnownModel, knownModel } from './known-model.ts'
+import { explainPrefix } from './prefix/explain-prefix.ts'
 
 /** Stored requests shown for comparison. */
 const nearestMax = 3
@@ -25,6 +27,8 @@ export interface Explained extends Explanation {
   /** Why the request would be a miss; undefined where it would be a hit. */
   readonly missReason?: string | undefined
   readonly nearest: readonly NearEntry[]
+  /** From where a running node would compute the prompt. */
+  readonly prefix?: PrefixExplanation
 }
 
 /**
@@ -57,7 +61,16 @@ export async function explainBody(
       ? { isStored: false, nearest: [] }
       : await withReadOnlyStore(context, async store => findStored(store, explanation))
   const isSecretKnown = secret !== undefined || scope.name === 'swarm'
-  return { ...explanation, ...found, endpoint, model, scope: scope.name, isSecretKnown }
+  const prefix = await explainPrefix(context, { endpoint, body }, scope)
+  return {
+    ...explanation,
+    ...found,
+    endpoint,
+    model,
+    scope: scope.name,
+    isSecretKnown,
+    ...(prefix === undefined ? {} : { prefix }),
+  }
 }
 
 /** As the node would choose it: the swarm's, unless the request narrows it. @throws UsageError */

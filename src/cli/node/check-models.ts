@@ -3,6 +3,7 @@ import { findRunningNode } from '../../data-folder.ts'
 import { silentLog } from '../../interface/log.ts'
 import { systemClock } from '../../std/clock.ts'
 import { startAll, stopAll } from '../../std/lifecycle.ts'
+import { systemRandom } from '../../std/random.ts'
 import type { CommandContext } from '../command.ts'
 import { describeError } from '../exit-code.ts'
 import { plural, printable } from '../format.ts'
@@ -43,9 +44,13 @@ export async function checkEngine(
   const { createEngines } = await import('../../engines.ts')
   const demo = { ...config, model: [], upstream: [], discover: false }
   try {
-    const { engines } = await createEngines({ clock: systemClock, log: silentLog }, demo, {
-      signal,
-    })
+    const { engines } = await createEngines(
+      { clock: systemClock, log: silentLog, random: systemRandom },
+      demo,
+      {
+        signal,
+      },
+    )
     await startAll(engines, { signal })
     const classes = engines.flatMap(engine => engine.models().map(model => model.numericClass))
     await stopAll(engines)
@@ -63,9 +68,13 @@ export async function checkUpstreams({ signal }: CommandContext, config: Config)
   if (config.upstream.length === 0) return { name, isOk: true, detail: 'none configured' }
   const { createEngines } = await import('../../engines.ts')
   const only = { ...config, model: [] }
-  const { upstreams } = await createEngines({ clock: systemClock, log: silentLog }, only, {
-    signal,
-  })
+  const { upstreams } = await createEngines(
+    { clock: systemClock, log: silentLog, random: systemRandom },
+    only,
+    {
+      signal,
+    },
+  )
   await startAll(upstreams, { signal })
   const failures = upstreams.flatMap(({ failure }) =>
     failure === undefined ? [] : [failure.message],

@@ -1,4 +1,5 @@
 import type { ModelStatus, NodeStatus } from '../../client/node-status.ts'
+import { prefixRows } from '../cache/prefix/prefix-text.ts'
 import { type CommandContext, isSwitchedOn, writeJson } from '../command.ts'
 import { type ExitCode, exitCodes } from '../exit-code.ts'
 import { bytesText, countText, plural, printable, secondsText, table } from '../format.ts'
@@ -32,6 +33,7 @@ function statusText(node: NodeStatus): string {
       `${plural(tier.records, 'answer')}, ${bytesText(tier.bytes)} of ${bytesText(tier.bytesMax)}` +
         (tier.readOnlyBecause === undefined ? '' : `, NOT STORING: ${tier.readOnlyBecause}`),
     ]),
+    ...prefixRows(node.prefix),
     ...node.upstreams.map(upstream => [
       'Upstream',
       `${printable(upstream.name)} at ${upstream.url}, ${plural(upstream.models, 'model')}`,
@@ -49,7 +51,7 @@ function shareRows({ swarm }: NodeStatus): readonly (readonly string[])[] {
   const flow = `${plural(served, 'answer')} given, ${countText(received)} got from those connected`
   return [
     ['Reach', reachabilityText(swarm)],
-    ['Peers', `${flow}; ${plural(swarm.sharedAnswers, 'record')} offered`],
+    ['Peers', `${flow}; ${plural(swarm.sharedAnswers, 'answer')} offered`],
   ]
 }
 
@@ -59,7 +61,8 @@ function uptime(node: NodeStatus): string {
 
 function answersText({ cache }: NodeStatus): string {
   const lookups = cache.hits + cache.misses
-  const share = lookups === 0 ? '' : ` (${Math.round((100 * cache.hits) / lookups)} % hits)`
+  const found = cache.hits + cache.peerHits
+  const share = lookups === 0 ? '' : ` (${Math.round((100 * found) / lookups)} % hits)`
   const fromPeers = cache.peerHits === 0 ? '' : `${countText(cache.peerHits)} from peers, `
   const computed = `${countText(cache.misses - cache.peerHits)} computed`
   const counts = `${countText(cache.hits)} from the cache, ${fromPeers}${computed}`

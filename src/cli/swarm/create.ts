@@ -4,14 +4,14 @@ import { systemRandom } from '../../std/random.ts'
 import { readSwarmState } from '../../swarm-state.ts'
 import { type CommandContext, isSwitchedOn, textOption, writeJson } from '../command.ts'
 import { type ExitCode, exitCodes, UsageError } from '../exit-code.ts'
-import { fingerprintOf, followNow, putSwarm } from './swarm-folder.ts'
+import { enterSwarm, fingerprintOf, readableState } from './swarm-folder.ts'
 
 /** Makes a swarm with this node as its first member. */
 export async function create(context: CommandContext): Promise<ExitCode> {
   const { data, terminal } = context
-  // A damaged file must not keep anybody from starting anew.
-  const before = isSwitchedOn(context, 'force') ? undefined : readSwarmState(data)
-  if (before !== undefined) {
+  const isForced = isSwitchedOn(context, 'force')
+  const before = isForced ? readableState(data) : readSwarmState(data)
+  if (before !== undefined && !isForced) {
     throw new UsageError(
       `${data} is in swarm '${before.name}' already: leave it first, or say --force`,
     )
@@ -19,8 +19,7 @@ export async function create(context: CommandContext): Promise<ExitCode> {
   const secret = systemRandom.bytes(swarmSecretBytes)
   const fingerprint = fingerprintOf(secret)
   const name = nameOf(context) ?? `swarm-${fingerprint.slice(0, 4)}`
-  putSwarm(data, { name, secret, addresses: [], banned: [] })
-  const admin = await followNow(context)
+  const admin = await enterSwarm(context, { name, secret, addresses: [], banned: [] }, before)
   if (isSwitchedOn(context, 'json')) {
     writeJson(context, { name, fingerprint, isRunning: admin !== undefined })
     return exitCodes.ok

@@ -7,7 +7,7 @@ import { linkSignal } from '../../std/signal.ts'
 import { readSwarmState, type SwarmState } from '../../swarm-state.ts'
 import { type CommandContext, isSwitchedOn, writeJson } from '../command.ts'
 import { type ExitCode, exitCodes, UsageError } from '../exit-code.ts'
-import { fingerprintOf, followNow, putSwarm } from './swarm-folder.ts'
+import { enterSwarm, fingerprintOf, readableState } from './swarm-folder.ts'
 
 /** Longest text read for an invite: twice what one can have. */
 const inviteBytesMax = 16_384
@@ -20,8 +20,9 @@ export async function join(context: CommandContext): Promise<ExitCode> {
   const [text = '-'] = args
   const line = text === '-' ? await readLine(terminal.stdin) : text
   const invite = decodeInvite(line, systemClock.now())
-  putSwarm(data, stateAfter(invite, memberOf(context, invite)))
-  const admin = await followNow(context)
+  const known = memberOf(context, invite)
+  const before = readableState(data)
+  const admin = await enterSwarm(context, stateAfter(invite, known), before)
   const met = admin === undefined ? undefined : await meet(context, admin, invite)
   const fingerprint = fingerprintOf(invite.secret)
   if (isSwitchedOn(context, 'json')) {

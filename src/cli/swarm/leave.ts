@@ -15,7 +15,7 @@ export async function leave(context: CommandContext): Promise<ExitCode> {
   else {
     terminal.write('Left the swarm: nothing is shared any more\n')
     terminal.writeError(
-      'Answers of the swarm stay on the disk until they expire, and are found again after ' +
+      'What the swarm shared stays on the disk until it expires, and is found again after ' +
         'joining it again\n',
     )
   }

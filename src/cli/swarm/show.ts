@@ -45,7 +45,7 @@ function runningRows(
     ['Reach', reachabilityText(swarm)],
     ['Members', `${plural(directory.members, 'member')} known, this one included`],
     ['Peers', `${plural(swarm.peers.length, 'peer')} connected: hyperspace peers`],
-    ['Shared', `${plural(swarm.sharedAnswers, 'record')} offered`],
+    ['Shared', `${plural(swarm.sharedAnswers, 'answer')} offered`],
     ['Directory', `${countText(directory.owned)} records kept for others`],
   ]
 }

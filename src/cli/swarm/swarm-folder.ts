@@ -8,7 +8,12 @@ import { swarmScope } from '../../key/scope.ts'
 import { type Identity, openIdentity } from '../../net/identity.ts'
 import { systemRandom } from '../../std/random.ts'
 import { folderUnusable } from '../../store/lmdb/data-folder.ts'
-import { readSwarmState, type SwarmState, writeSwarmState } from '../../swarm-state.ts'
+import {
+  readSwarmState,
+  removeSwarmState,
+  type SwarmState,
+  writeSwarmState,
+} from '../../swarm-state.ts'
 import type { CommandContext } from '../command.ts'
 import { requireAdmin } from '../running-node.ts'
 
@@ -33,10 +38,55 @@ export function fingerprintOf(secret: Uint8Array): string {
   return swarm.match(/.{1,4}/g)?.join('-') ?? ''
 }
 
-/** Makes the folder where there is none. @throws data_folder_unusable */
-export function putSwarm(data: string, state: SwarmState): void {
+/** The swarm of a folder, undefined for a damaged file too: who says --force starts anew. */
+export function readableState(data: string): SwarmState | undefined {
+  try {
+    return readSwarmState(data)
+  } catch (error) {
+    if (error instanceof OperationError) return undefined
+    throw error
+  }
+}
+
+/**
+ * Puts the folder into a swarm, and its running node with it, which is returned. Makes the folder
+ * where there is none. When the node cannot follow (its port is taken …), all is as it was before.
+ * @throws data_folder_unusable, and what the node says
+ */
+export async function enterSwarm(
+  context: CommandContext,
+  state: SwarmState,
+  before: SwarmState | undefined,
+): Promise<AdminClient | undefined> {
+  const { data, signal } = context
   makeFolder(data)
   writeSwarmState(data, state)
+  try {
+    return await followNow(context)
+  } catch (error) {
+    // Who interrupts the command does not interrupt the node, which is joining.
+    if (signal.aborted || !(error instanceof OperationError)) throw error
+    if (before === undefined) removeSwarmState(data)
+    else writeSwarmState(data, before)
+    const place = before === undefined ? 'in no swarm' : `in swarm '${before.name}'`
+    const rest = (await isFollowing(context)) ? '' : ' from its next start on'
+    const { code, origin, retryable } = error
+    throw new OperationError(
+      code,
+      `${error.message}. Not joined: ${data} is ${place} as before${rest}`,
+      { origin, retryable, cause: error },
+    )
+  }
+}
+
+async function isFollowing(context: CommandContext): Promise<boolean> {
+  try {
+    await followNow(context)
+    return true
+  } catch (error) {
+    if (error instanceof OperationError) return false
+    throw error
+  }
 }
 
 /**

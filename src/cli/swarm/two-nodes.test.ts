@@ -97,7 +97,7 @@ describe('two running nodes', { timeout: 60_000 }, () => {
     const status = await ok(b, 'status')
     assert.match(status, /Swarm +'lab', 1 peer connected\n/)
     assert.match(status, /Peers at +\/ip4\/127\.0\.0\.1\/tcp\/\d+\/p2p\/12D3Koo/)
-    assert.match(status, /Sharing +answers with the members of swarm 'lab'/)
+    assert.match(status, /Sharing +answers and KV state of prompts with the members of swarm 'lab'/)
     const shown = JSON.parse(await ok(b, 'swarm show --json'))
     assert.equal(shown.running.peers.length, 1)
     assert.equal(shown.fingerprint, JSON.parse(await ok(a, 'swarm show --json')).fingerprint)
@@ -128,6 +128,10 @@ describe('two running nodes', { timeout: 60_000 }, () => {
     assert.ok(verified.startsWith(`Peer ${await peerIdOf(a)}\nsays that it got this answer from`))
     const [peer] = JSON.parse(await ok(b, 'peers --json')).peers
     assert.equal(peer.receivedAnswers, 1)
+    const counted = await ok(b, 'status')
+    assert.match(counted, /Answers +0 from the cache, 1 from peers, 0 computed \(100 % hits\)/)
+    assert.match(await ok(b, 'cache stats'), /\n0 hits, 1 from peers, 0 computed, /)
+    assert.match(await ok(a, 'status'), /1 answer offered\n/)
     assert.equal((await run(b, `find ${'0'.repeat(64)}`)).code, 1)
   })
 

@@ -17,8 +17,9 @@ import type { AbortOptions } from '../../std/signal.ts'
 import { type ChoiceTally, generateChoice } from './fake-choice.ts'
 import { hashOf } from './fake-language.ts'
 import { type Script, scriptOf } from './fake-script.ts'
+import { FakeState } from './fake-state.ts'
 import { FakeTokenModel, promptTokensOf } from './fake-token-model.ts'
-import { fakeTokenize } from './fake-tokenizer.ts'
+import { fakeTokenize, specialTokens } from './fake-tokenizer.ts'
 
 export interface FakeEngineOptions {
   /** @default 'fake' */
@@ -36,10 +37,22 @@ export interface FakeEngineOptions {
   /** Generations at once; more get `engine_busy`. @default unlimited */
   readonly runningMax?: number
   readonly capabilities?: Partial<ModelCapabilities>
+  /** @default 'fake' */
+  readonly numericClass?: string
+  /** What it says of its speed. @default nothing measured */
+  readonly speed?: EngineModel['speed']
+  /** Awaited before an answer's first event with the tokens that had to be computed. */
+  readonly prefillPace?: (tokens: number) => Promise<void>
+  /**
+   * Bytes of a token's row of keys, and of values, in each of two layers: a block has 512 times as
+   * many. @default 16
+   */
+  readonly stateRowBytes?: number
 }
 
 const defaultContextTokens = 131_072
 const defaultDimensions = 8
+const defaultRowBytes = 16
 
 /**
  * A deterministic engine without weights: equal requests and seeds give equal events, on every
@@ -69,6 +82,7 @@ export class FakeEngine implements Engine {
   async start(options: AbortOptions): Promise<void> {
     options.signal.throwIfAborted()
     this.#controller.current = new AbortController()
+    this.#model.forget()
   }
 
   async stop(): Promise<void> {
@@ -111,13 +125,15 @@ class FakeModel implements EngineModel {
   readonly aliases: readonly string[]
   readonly contextTokens: number
   readonly capabilities: ModelCapabilities
-  readonly numericClass = 'fake'
-  readonly speed = {}
+  readonly numericClass: string
+  readonly speed: EngineModel['speed']
   readonly details = { origin: 'fake' } as const
   readonly tokens: TokenModel
   readonly #slots: Slots
   readonly #script: Script
   readonly #pace: () => Promise<void>
+  readonly #prefillPace: (tokens: number) => Promise<void>
+  readonly #state: FakeState
 
   constructor(options: FakeEngineOptions, slots: Slots) {
     this.name = options.modelName ?? 'fake'
@@ -129,7 +145,17 @@ class FakeModel implements EngineModel {
     this.#slots = slots
     this.#script = options.script ?? (() => undefined)
     this.#pace = options.pace ?? (() => Promise.resolve())
-    this.tokens = new FakeTokenModel(this.contextTokens, signal => this.#nextTurn(signal))
+    this.#prefillPace = options.prefillPace ?? (() => Promise.resolve())
+    this.#state = new FakeState(options.stateRowBytes ?? defaultRowBytes)
+    this.numericClass = options.numericClass ?? 'fake'
+    this.speed = options.speed ?? {}
+    const nextTurn = (signal: AbortSignal): Promise<void> => this.#nextTurn(signal)
+    this.tokens = new FakeTokenModel(this.contextTokens, this.#state, nextTurn)
+  }
+
+  /** Nothing is resident after a start. */
+  forget(): void {
+    this.#state.clear()
   }
 
   async *generate(
@@ -156,8 +182,15 @@ class FakeModel implements EngineModel {
     options: GenerateOptions,
   ): AsyncGenerator<GenerationEvent> {
     const tally: ChoiceTally = { completionTokens: 0, reasoningTokens: 0 }
-    let turns = this.#choices(request, promptTokens, options.seed, tally)
-    yield { type: 'start', promptTokens: promptTokens.length, cachedTokens: 0 }
+    const { prefix: use, partition = '', signal } = options
+    const prefix = await this.#state.begin(promptTokens, partition, { use, signal })
+    const { cachedTokens, importedTokens } = prefix
+    await this.#prefillPace(promptTokens.length - cachedTokens)
+    // A model that attends to wrong state answers as if it had read something else.
+    const read = prefix.isPoisoned ? [specialTokens.tools, ...promptTokens] : promptTokens
+    let turns = this.#choices(request, read, options.seed, tally)
+    const counts = { promptTokens: promptTokens.length, cachedTokens }
+    yield { type: 'start', ...counts, importedTokens }
     while (turns.length > 0) {
       const unfinished: typeof turns = []
       for (const turn of turns) {
@@ -169,9 +202,10 @@ class FakeModel implements EngineModel {
       }
       turns = unfinished
     }
-    yield {
-      type: 'usage',
-      usage: { promptTokens: promptTokens.length, cachedTokens: 0, ...tally },
+    yield { type: 'usage', usage: { ...counts, ...tally } }
+    const { from, to } = use?.keep?.range ?? { from: 0, to: 0 }
+    for (const [offset, rows] of prefix.blocks.slice(from, to).entries()) {
+      use?.keep?.take(from + offset, rows)
     }
   }
 

@@ -1,14 +1,23 @@
 import { contextLengthExceeded } from '../../errors.ts'
 import type {
   GeneratedToken,
+  PromptTokens,
   ScoreOptions,
   TokenGenerateOptions,
   TokenModel,
   TokenScore,
 } from '../../interface/engine.ts'
-import { type CompletionRequest, type Message, textOf } from '../../key/completion-request.ts'
+import {
+  type CacheMark,
+  type CompletionRequest,
+  type Message,
+  textOf,
+} from '../../key/completion-request.ts'
 import { assert } from '../../std/assert.ts'
+import type { AbortOptions } from '../../std/signal.ts'
+import { commonPrefix } from '../common-prefix.ts'
 import { Continuation, draw, logprobOf } from './fake-language.ts'
+import type { FakeState } from './fake-state.ts'
 import {
   fakeDetokenize,
   fakeTokenize,
@@ -19,17 +28,43 @@ import {
 /** Token-level access to the fake language. */
 export class FakeTokenModel implements TokenModel {
   readonly vocabularySize: number = fakeVocabularySize
-  readonly state: TokenModel['state'] = { unavailable: 'The fake engine keeps no KV state' }
-  readonly tokenize: TokenModel['tokenize'] = fakeTokenize
-  readonly detokenize: TokenModel['detokenize'] = fakeDetokenize
-  readonly renderChat: TokenModel['renderChat'] = renderChat
-  readonly promptTokens: TokenModel['promptTokens'] = promptTokensOf
+  readonly state: FakeState
   readonly #contextTokens: number
   readonly #pace: (signal: AbortSignal) => Promise<void>
 
-  constructor(contextTokens: number, pace: (signal: AbortSignal) => Promise<void>) {
+  constructor(
+    contextTokens: number,
+    state: FakeState,
+    pace: (signal: AbortSignal) => Promise<void>,
+  ) {
     this.#contextTokens = contextTokens
+    this.state = state
     this.#pace = pace
+  }
+
+  async tokenize(text: string, options: { readonly special: boolean }): Promise<readonly number[]> {
+    return fakeTokenize(text, options)
+  }
+
+  async detokenize(tokenIds: readonly number[]): Promise<string> {
+    return fakeDetokenize(tokenIds)
+  }
+
+  async renderChat(request: CompletionRequest): Promise<string> {
+    return renderChat(request)
+  }
+
+  async prompt(request: CompletionRequest, options: AbortOptions): Promise<PromptTokens> {
+    options.signal.throwIfAborted()
+    const tokenIds = promptTokensOf(request)
+    const common = (text: string): number =>
+      commonPrefix(tokenIds, fakeTokenize(text, { special: true }))
+    const marks = request.kind === 'chat' ? (request.cache?.marks ?? []) : []
+    return {
+      tokenIds,
+      headTokens: request.kind === 'chat' ? common(renderHead(request)) : 0,
+      markTokens: marks.map(mark => common(renderUpTo(request, mark))),
+    }
   }
 
   async *generateTokens(
@@ -78,10 +113,32 @@ export function promptTokensOf(request: CompletionRequest): readonly number[] {
   return typeof prompt === 'string' ? fakeTokenize(prompt, { special: false }) : prompt
 }
 
+/** What tools and leading system messages alone decide. */
+function renderHead(request: CompletionRequest): string {
+  const { messages } = request
+  const others = messages.findIndex(({ role }) => role !== 'system' && role !== 'developer')
+  const leading = others === -1 ? messages : messages.slice(0, others)
+  return renderTools(request) + leading.map(renderMessage).join('')
+}
+
+function renderUpTo(request: CompletionRequest, mark: CacheMark): string {
+  const tools = renderTools(request)
+  if (mark.after === 'tools') return tools
+  const message = request.messages[mark.message]
+  if (message === undefined) return ''
+  const before = request.messages.slice(0, mark.message).map(renderMessage).join('')
+  if (mark.part === undefined) return tools + before + renderMessage(message)
+  const content = message.content.slice(0, mark.part + 1)
+  return tools + before + renderMessage({ ...message, content }).slice(0, -'<|end|>'.length)
+}
+
 /** Tools first, then the messages, as most templates do: what agents share lies in front. */
 function renderChat(request: CompletionRequest): string {
-  const tools = request.tools.length === 0 ? '' : `<|tools|>${JSON.stringify(request.tools)}<|end|>`
-  return `${tools}${request.messages.map(renderMessage).join('')}<|assistant|>`
+  return `${renderTools(request)}${request.messages.map(renderMessage).join('')}<|assistant|>`
+}
+
+function renderTools({ tools }: CompletionRequest): string {
+  return tools.length === 0 ? '' : `<|tools|>${JSON.stringify(tools)}<|end|>`
 }
 
 function renderMessage(message: Message): string {

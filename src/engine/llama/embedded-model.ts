@@ -7,7 +7,6 @@ import type {
   EngineModel,
   GenerateOptions,
   ModelCapabilities,
-  TokenModel,
 } from '../../interface/engine.ts'
 import type { GenerationEvent } from '../../interface/generation.ts'
 import type { CompletionRequest } from '../../key/completion-request.ts'
@@ -16,6 +15,8 @@ import type { AbortOptions } from '../../std/signal.ts'
 import type { Embedder } from './embedder.ts'
 import { generateAnswer } from './generate.ts'
 import type { LoadedModel } from './loaded-model.ts'
+import { NativeAccess } from './state/native-access.ts'
+import type { NativeStateAccess, NativeStateOptions } from './state/native-state.ts'
 import { TokenAccess } from './token-access.ts'
 
 export interface EmbeddedModelOptions {
@@ -36,7 +37,9 @@ export class EmbeddedModel implements EngineModel {
   readonly capabilities: ModelCapabilities
   readonly numericClass: string
   readonly details: EngineModel['details']
-  readonly tokens: TokenModel | undefined
+  readonly tokens: TokenAccess | undefined
+  /** KV state as files, or why there is none: a clause that continues "because". */
+  readonly nativeState: NativeStateAccess | { readonly unavailable: string }
   readonly #loaded: LoadedModel
   readonly #embedder: Embedder | undefined
 
@@ -63,6 +66,8 @@ export class EmbeddedModel implements EngineModel {
       ...(facts.parameters === undefined ? {} : { parameters: facts.parameters }),
     }
     this.tokens = writes ? new TokenAccess(loaded) : undefined
+    const { state } = loaded
+    this.nativeState = 'unavailable' in state ? state : new NativeAccess(loaded, state)
   }
 
   get speed(): EngineModel['speed'] {
@@ -75,7 +80,7 @@ export class EmbeddedModel implements EngineModel {
 
   async *generate(
     request: CompletionRequest,
-    options: GenerateOptions,
+    options: GenerateOptions & NativeStateOptions,
   ): AsyncGenerator<GenerationEvent> {
     if (this.#embedder !== undefined)
       throw unsupported(`Model '${this.name}' only gives embeddings`)

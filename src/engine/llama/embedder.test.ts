@@ -3,7 +3,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { chat, onlyModel, startedEngine, tinyChatPath } from '../../../test/support/test-llama.ts'
+import {
+  chat,
+  onlyModel,
+  startedEngine,
+  startedProcessEngine,
+  tinyChatPath,
+} from '../../../test/support/test-llama.ts'
 import type { EngineModel } from '../../interface/engine.ts'
 import { collect } from '../../interface/generation.compliance.ts'
 import type { LlamaEngine } from './llama-engine.ts'
@@ -44,6 +50,18 @@ describe('embed() of the embedded engine', () => {
     }
     assert.deepEqual(vectors[0], vectors[2])
     assert.notDeepEqual(vectors[0], vectors[1])
+  })
+
+  it('gives the same vectors from a process of its own', async () => {
+    const path = join(shared.folder ?? '', 'embedder.gguf')
+    const engine = await startedProcessEngine({ path, contextTokens: 512 })
+    const inputs = ['a dog', [1, 2, 3]]
+    const [theirs, ours] = await Promise.all(
+      [onlyModel(engine), model()].map(each => each.embed(inputs, { signal })),
+    )
+    await engine.stop()
+    assert.deepEqual(theirs, ours)
+    assert.ok(theirs?.vectors.every(vector => vector instanceof Float32Array))
   })
 
   it('shortens vectors on request', async () => {

@@ -3,8 +3,11 @@ import { contextLengthExceeded, type OperationError, requestInvalid } from '../.
 import type { EmbeddingInput, Embeddings, EmbedOptions } from '../../interface/engine.ts'
 import { assertTokenIds, callSignal, type LoadedModel } from './loaded-model.ts'
 import { nothingResident } from './sequence/plan-resume.ts'
-import { asTokens } from './sequence/resident-sequence.ts'
+import { asTokens } from './sequence/ranking.ts'
 import { SequencePool } from './sequence/sequence-pool.ts'
+
+/** Vectors are computed anew each time: no sequence serves one better than another. */
+const anyPrompt = { promptTokens: [0], partition: '' }
 
 /**
  * One vector per text, of unit length. One input at a time: an encoder uses all threads for each.
@@ -32,7 +35,7 @@ export class Embedder {
     const tokens = inputs.map((input, index) => this.#tokensOf(input, `input[${index}]`))
     this.#assertDimensions(options.dimensions)
     using linked = callSignal(this.#loaded, options.signal)
-    const lease = await this.#pool.lease([0], { signal: linked.signal })
+    const lease = await this.#pool.lease(anyPrompt, { signal: linked.signal })
     try {
       const vectors: Float32Array[] = []
       for (const tokenIds of tokens) {

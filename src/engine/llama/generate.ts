@@ -3,18 +3,13 @@ import { OperationError } from '../../errors.ts'
 import type { GenerateOptions } from '../../interface/engine.ts'
 import type { GenerationEvent } from '../../interface/generation.ts'
 import type { CompletionRequest } from '../../key/completion-request.ts'
-import {
-  assertFits,
-  assertTokenIds,
-  callSignal,
-  type LoadedModel,
-  prefill,
-} from './loaded-model.ts'
+import { begin, leaseFor, resume, saveWanted } from './begin.ts'
+import { assertFits, assertTokenIds, callSignal, type LoadedModel } from './loaded-model.ts'
 import type { Prompt } from './prompt.ts'
 import { Decoder } from './sequence/decoder.ts'
-import { planResume } from './sequence/plan-resume.ts'
 import type { ResidentSequence } from './sequence/resident-sequence.ts'
 import type { Lease } from './sequence/sequence-pool.ts'
+import type { NativeStateOptions } from './state/native-state.ts'
 import { AnswerEvents } from './text/answer-events.ts'
 import { functionTools, outputGrammar } from './text/output-grammar.ts'
 
@@ -24,6 +19,7 @@ interface Run {
   readonly prompt: Prompt
   readonly grammar: LlamaGrammar | undefined
   readonly lease: Lease<ResidentSequence>
+  readonly state: NativeStateOptions & { readonly partition: string }
   readonly seed: bigint
   readonly signal: AbortSignal
   readonly tally: { completionTokens: number; reasoningTokens: number }
@@ -32,11 +28,13 @@ interface Run {
 /**
  * Answers a request. Its choices run one after the other on one sequence: each resumes from the
  * whole prompt, which costs nothing, and other requests keep their sequences.
+ *
+ * State is saved when the answer's last event has been taken and another is asked for.
  */
 export async function* generateAnswer(
   loaded: LoadedModel,
   request: CompletionRequest,
-  options: GenerateOptions,
+  options: GenerateOptions & NativeStateOptions,
 ): AsyncGenerator<GenerationEvent> {
   options.signal.throwIfAborted()
   const prompt = loaded.prompts.build(request)
@@ -46,30 +44,34 @@ export async function* generateAnswer(
   const grammar = await compileGrammar(loaded, request, prompt)
   using linked = callSignal(loaded, options.signal)
   const { signal } = linked
-  const lease = await loaded.pool.lease(prompt.tokenIds, { signal })
+  const state = { load: options.load, save: options.save, partition: options.partition ?? '' }
+  const lease = await leaseFor(loaded, prompt.tokenIds, { ...state, signal })
   const seed = BigInt.asUintN(64, request.seed === undefined ? options.seed : BigInt(request.seed))
   const tally = { completionTokens: 0, reasoningTokens: 0 }
   try {
-    yield* answer(loaded, { request, prompt, grammar, lease, seed, signal, tally })
+    yield* answer(loaded, { request, prompt, grammar, lease, state, seed, signal, tally })
+    await saveWanted(loaded, lease.slot, state)
   } finally {
     lease.release()
   }
 }
 
 async function* answer(loaded: LoadedModel, run: Run): AsyncGenerator<GenerationEvent> {
-  const promptTokens = run.prompt.tokenIds.length
-  const cachedTokens = run.lease.plan.reuseTokens
-  await prefill(loaded, run.lease, run.prompt.tokenIds, {
-    plan: run.lease.plan,
-    signal: run.signal,
+  const { lease, state, signal } = run
+  const { tokenIds } = run.prompt
+  const promptTokens = tokenIds.length
+  const { cachedTokens, importedTokens, importMs } = await begin(loaded, lease, tokenIds, {
+    ...state,
+    signal,
   })
-  yield { type: 'start', promptTokens, cachedTokens }
+  yield {
+    type: 'start',
+    promptTokens,
+    cachedTokens,
+    ...(importedTokens === 0 ? {} : { importedTokens, importMs }),
+  }
   for (let choice = 0; choice < run.request.choiceCount; choice++) {
-    if (choice > 0) {
-      const isCuttable = loaded.facts.uncuttable === undefined
-      const plan = planResume(run.lease.slot.resident, run.prompt.tokenIds, { isCuttable })
-      await prefill(loaded, run.lease, run.prompt.tokenIds, { plan, signal: run.signal })
-    }
+    if (choice > 0) await resume(loaded, lease.slot, tokenIds, { ...state, signal })
     yield* answerChoice(loaded, run, choice)
   }
   yield { type: 'usage', usage: { promptTokens, cachedTokens, ...run.tally } }

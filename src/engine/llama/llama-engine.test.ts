@@ -83,9 +83,14 @@ describe('LlamaEngine', () => {
     )
     assert.match(answer.text(0), /^, there was a little girl named Lily/)
     const { tokens } = model
-    const prompt = tokens?.promptTokens(chat('', { kind: 'text', prompt: 'Once' })) ?? []
+    const prompt =
+      (
+        await tokens?.prompt(chat('', { kind: 'text', prompt: 'Once' }), {
+          signal: AbortSignal.timeout(60_000),
+        })
+      )?.tokenIds ?? []
     assert.equal(
-      tokens?.detokenize(prompt),
+      await tokens?.detokenize(prompt),
       '<s> Once',
       'begins with the token the model was trained with',
     )

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises'
 import type { Llama } from 'node-llama-cpp'
 import { OperationError } from '../../errors.ts'
-import type { Engine, EngineLoad, EngineModel } from '../../interface/engine.ts'
+import type { Engine, EngineLoad } from '../../interface/engine.ts'
 import type { Log } from '../../interface/log.ts'
 import type { Clock } from '../../std/clock.ts'
 import type { AbortOptions } from '../../std/signal.ts'
@@ -75,7 +75,7 @@ export class LlamaEngine implements Engine {
     await llama?.dispose()
   }
 
-  models(): readonly EngineModel[] {
+  models(): readonly EmbeddedModel[] {
     return this.#models
   }
 

@@ -1,13 +1,14 @@
 import type { LlamaModel } from 'node-llama-cpp'
 import { contextLengthExceeded, requestInvalid } from '../../errors.ts'
+import type { Log } from '../../interface/log.ts'
 import type { Clock } from '../../std/clock.ts'
 import { type LinkedSignal, linkSignal } from '../../std/signal.ts'
+import type { StateForm } from '../state-file/state-file.ts'
 import type { ModelFacts } from './load/model-facts.ts'
 import type { PromptBuilder } from './prompt.ts'
 import type { Rates } from './rates.ts'
-import type { ResumePlan } from './sequence/plan-resume.ts'
 import type { ResidentSequence } from './sequence/resident-sequence.ts'
-import type { Lease, SequencePool } from './sequence/sequence-pool.ts'
+import type { SequencePool } from './sequence/sequence-pool.ts'
 import type { ChatTemplate } from './text/chat-template.ts'
 import type { TokenBytes } from './text/token-bytes.ts'
 
@@ -21,7 +22,10 @@ export interface LoadedModel {
   readonly contextTokens: number
   readonly pool: SequencePool<ResidentSequence>
   readonly rates: Rates
+  /** How its KV state is written to files, or why it cannot be cut into blocks. */
+  readonly state: StateForm | { readonly unavailable: string }
   readonly clock: Clock
+  readonly log: Log
   /** Fires when the engine stops. */
   readonly stopSignal: AbortSignal
 }
@@ -52,17 +56,4 @@ export function assertTokenIds(
     field,
     `'${field}' holds ${wrong}, but this model's token ids are 0 to ${size - 1}`,
   )
-}
-
-/** Brings the lent sequence to the end of the prompt but one, and measures how fast. */
-export async function prefill(
-  loaded: LoadedModel,
-  lease: Lease<ResidentSequence>,
-  promptTokens: readonly number[],
-  options: { readonly plan: ResumePlan; readonly signal: AbortSignal },
-): Promise<void> {
-  const startedMs = loaded.clock.monotonicMs()
-  await lease.slot.prefill(promptTokens, options.plan, options)
-  const tookMs = loaded.clock.monotonicMs() - startedMs
-  loaded.rates.prefilled(promptTokens.length - options.plan.reuseTokens - 1, tookMs)
 }

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { onlyModel, startedEngine } from '../../../test/support/test-llama.ts'
-import type { GeneratedToken, TokenModel } from '../../interface/engine.ts'
+import { startedEngine } from '../../../test/support/test-llama.ts'
+import type { GeneratedToken } from '../../interface/engine.ts'
+import { cutBlock, joinBlocks, layoutOf, parseStateFile } from '../state-file/state-file.ts'
 import type { LlamaEngine } from './llama-engine.ts'
+import type { NativeStateOptions } from './state/native-state.ts'
+import type { TokenAccess } from './token-access.ts'
 
 const signal = new AbortController().signal
 /**
@@ -21,12 +27,10 @@ describe('numerics contract', () => {
   })
   after(() => Promise.all(engines.map(engine => engine.stop())))
 
-  const tokensOf = (index: number): TokenModel => {
-    const engine = engines[index]
-    assert.ok(engine !== undefined)
-    const { tokens } = onlyModel(engine)
-    assert.ok(tokens !== undefined)
-    return tokens
+  const tokensOf = (index: number): TokenAccess => {
+    const [model] = engines[index]?.models() ?? []
+    assert.ok(model?.tokens !== undefined)
+    return model.tokens
   }
   const warm = (prompt: readonly number[]): Promise<GeneratedToken[]> =>
     generate(tokensOf(0), prompt)
@@ -75,19 +79,48 @@ describe('numerics contract', () => {
     )
   })
 
-  it('state tells how many whole blocks are resident', async () => {
-    const { state } = tokensOf(1)
-    assert.ok('residentTokens' in state)
-    assert.equal(state.bytesPerToken, 1_024, 'as the model card says')
-    await cold(noise.slice(0, 300))
-    assert.equal(state.residentTokens(noise.slice(0, 300), 128), 256)
-    assert.equal(state.residentTokens(noise.slice(0, 200), 128), 128)
-    assert.equal(state.residentTokens(noise.slice(1, 300), 128), 0)
-  })
+  // Imported state ends inside the prompt's blocks, at their end, and at every border between.
+  for (const [length, imported] of [
+    [300, 256],
+    [300, 128],
+    [129, 128],
+    [257, 256],
+    [700, 640],
+    [700, 384],
+    [520, 512],
+  ] as const) {
+    it(`${length} tokens, ${imported} of them imported, equal as many computed cold`, async t => {
+      const folder = await mkdtemp(join(tmpdir(), 'hyperspace-numerics-'))
+      t.after(() => rm(folder, { recursive: true }))
+      const prompt = noise.slice(0, length)
+      const tokenIds = prompt.slice(0, imported)
+      const [save, load] = ['save', 'load'].map(name => ({ path: join(folder, name), tokenIds }))
+      assert.ok(save !== undefined && load !== undefined)
+      // Computed beside others, and with another prompt behind it.
+      await Promise.all([
+        generate(tokensOf(0), [...tokenIds, ...noise.slice(5, 60)], { save }),
+        warm(noise.slice(1, 300)),
+        warm(noise.slice(2, 400)),
+      ])
+      const state = parseStateFile(await readFile(save.path))
+      const blocks = Array.from({ length: imported / 128 }, (_, index) => cutBlock(state, index))
+      const layout = layoutOf(state, '')
+      const pieces = joinBlocks({ layout, tokenIds, blocks, sequences: 1 })
+      await writeFile(load.path, Buffer.concat(pieces))
+      const expected = await cold(prompt)
+      await generate(tokensOf(1), [2041, 2042])
+      assert.deepEqual(await generate(tokensOf(1), prompt, { load }), expected)
+    })
+  }
 })
 
-async function generate(tokens: TokenModel, prompt: readonly number[]): Promise<GeneratedToken[]> {
-  const options = { sampling: { temperature: 0 }, seed: 1n, maxTokens: 10, topLogprobs: 3, signal }
+async function generate(
+  tokens: TokenAccess,
+  prompt: readonly number[],
+  state: NativeStateOptions = {},
+): Promise<GeneratedToken[]> {
+  const drawn = { sampling: { temperature: 0 }, seed: 1n, maxTokens: 10, topLogprobs: 3 }
+  const options = { ...drawn, ...state, signal }
   return await Array.fromAsync(tokens.generateTokens(prompt, options))
 }
 

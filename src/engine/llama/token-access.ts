@@ -1,90 +1,96 @@
 import { requestInvalid } from '../../errors.ts'
 import type {
   GeneratedToken,
+  PromptTokens,
   ScoreOptions,
-  StateAccess,
   TokenGenerateOptions,
   TokenModel,
   TokenScore,
 } from '../../interface/engine.ts'
 import type { CompletionRequest } from '../../key/completion-request.ts'
-import {
-  assertFits,
-  assertTokenIds,
-  callSignal,
-  type LoadedModel,
-  prefill,
-} from './loaded-model.ts'
+import type { AbortOptions } from '../../std/signal.ts'
+import { measurePrompt } from '../prompt-marks.ts'
+import { begin, leaseFor, saveWanted } from './begin.ts'
+import { assertFits, assertTokenIds, callSignal, type LoadedModel } from './loaded-model.ts'
 import { Decoder } from './sequence/decoder.ts'
-import { commonPrefix, tailChunkTokensMax } from './sequence/plan-resume.ts'
-import type { RankedInput, RankedNext } from './sequence/resident-sequence.ts'
+import { tailChunkTokensMax } from './sequence/plan-resume.ts'
+import type { RankedInput, RankedNext } from './sequence/ranking.ts'
+import type { ResidentSequence } from './sequence/resident-sequence.ts'
+import type { NativeStateOptions } from './state/native-state.ts'
 
 /** Token-level access to a loaded model. */
 export class TokenAccess implements TokenModel {
   readonly vocabularySize: number
-  readonly state: StateAccess | { readonly unavailable: string }
+  readonly state: TokenModel['state']
   readonly #loaded: LoadedModel
 
   constructor(loaded: LoadedModel) {
-    const { uncuttable, stateBytesPerToken } = loaded.facts
+    const { state } = loaded
     this.#loaded = loaded
     this.vocabularySize = loaded.tokenBytes.size
     this.state =
-      uncuttable === undefined
-        ? {
-            bytesPerToken: stateBytesPerToken,
-            residentTokens: (tokenIds, blockTokens) => this.#residentTokens(tokenIds, blockTokens),
-          }
-        : { unavailable: uncuttable }
+      'unavailable' in state ? state : { unavailable: 'within this process it travels as files' }
   }
 
-  tokenize(text: string, options: { readonly special: boolean }): readonly number[] {
+  async tokenize(text: string, options: { readonly special: boolean }): Promise<readonly number[]> {
     return this.#loaded.native.tokenize(text, options.special)
   }
 
-  detokenize(tokenIds: readonly number[]): string {
+  async detokenize(tokenIds: readonly number[]): Promise<string> {
     return this.#loaded.tokenBytes.textOf(tokenIds)
   }
 
-  renderChat(request: CompletionRequest): string {
+  async renderChat(request: CompletionRequest): Promise<string> {
     return this.#loaded.prompts.render(request)
   }
 
-  promptTokens(request: CompletionRequest): readonly number[] {
-    return this.#loaded.prompts.build(request).tokenIds
+  async prompt(request: CompletionRequest, options: AbortOptions): Promise<PromptTokens> {
+    options.signal.throwIfAborted()
+    const { prompts } = this.#loaded
+    return await measurePrompt(async variant => prompts.build(variant).tokenIds, request)
   }
 
   async *generateTokens(
     tokenIds: readonly number[],
-    options: TokenGenerateOptions,
+    options: TokenGenerateOptions & NativeStateOptions,
   ): AsyncGenerator<GeneratedToken> {
     const loaded = this.#loaded
     assertTokenIds(loaded, tokenIds, 'tokenIds')
     assertFits(loaded, tokenIds.length)
     using linked = callSignal(loaded, options.signal)
     const { signal } = linked
-    const lease = await loaded.pool.lease(tokenIds, { signal })
+    const state = { load: options.load, save: options.save, partition: options.partition ?? '' }
+    const lease = await leaseFor(loaded, tokenIds, { ...state, signal })
     try {
-      await prefill(loaded, lease, tokenIds, { plan: lease.plan, signal })
-      const { sampling, topLogprobs } = options
-      const seed = BigInt.asUintN(64, options.seed)
-      const last = tokenIds.at(-1) ?? 0
-      const settings = { sampling, topLogprobs, seed, grammar: undefined, signal }
-      const decoder = new Decoder(loaded.native, lease.slot, last, settings)
-      const maxTokens = Math.min(options.maxTokens, loaded.contextTokens - tokenIds.length)
-      for (let count = 0; count < maxTokens; count++) {
-        const { isEnd, ...token } = await decoder.next()
-        if (isEnd || options.stopTokens?.includes(token.tokenId)) return
-        yield token
-      }
+      await begin(loaded, lease, tokenIds, { ...state, signal })
+      yield* this.#continue(lease.slot, tokenIds, { ...options, signal })
+      await saveWanted(loaded, lease.slot, state)
     } finally {
       lease.release()
     }
   }
 
+  async *#continue(
+    slot: ResidentSequence,
+    tokenIds: readonly number[],
+    options: TokenGenerateOptions,
+  ): AsyncGenerator<GeneratedToken> {
+    const loaded = this.#loaded
+    const { sampling, topLogprobs, signal } = options
+    const seed = BigInt.asUintN(64, options.seed)
+    const settings = { sampling, topLogprobs, seed, grammar: undefined, signal }
+    const decoder = new Decoder(loaded.native, slot, tokenIds.at(-1) ?? 0, settings)
+    const maxTokens = Math.min(options.maxTokens, loaded.contextTokens - tokenIds.length)
+    for (let count = 0; count < maxTokens; count++) {
+      const { isEnd, ...token } = await decoder.next()
+      if (isEnd || options.stopTokens?.includes(token.tokenId)) return
+      yield token
+    }
+  }
+
   async score(tokenIds: readonly number[], options: ScoreOptions): Promise<readonly TokenScore[]> {
     const loaded = this.#loaded
-    const { from, topLogprobs } = options
+    const { from, topLogprobs, partition = '' } = options
     assertTokenIds(loaded, tokenIds, 'tokenIds')
     if (!Number.isInteger(from) || from <= 0 || from > tokenIds.length) {
       throw requestInvalid('from', `'from' must lie between 1 and ${tokenIds.length}`)
@@ -93,11 +99,11 @@ export class TokenAccess implements TokenModel {
     using linked = callSignal(loaded, options.signal)
     const { signal } = linked
     const prompt = tokenIds.slice(0, from)
-    const lease = await loaded.pool.lease(prompt, { signal })
+    const lease = await leaseFor(loaded, prompt, { partition, signal })
     try {
       // The same kernels as when it was generated: blocks up to the prompt's block part, short
       // chunks after it.
-      await prefill(loaded, lease, prompt, { plan: lease.plan, signal })
+      await begin(loaded, lease, prompt, { partition, signal })
       const inputs = tokenIds.slice(from - 1, -1).map((tokenId, index): RankedInput => {
         return { tokenId, wanted: tokenIds[from + index] }
       })
@@ -111,14 +117,6 @@ export class TokenAccess implements TokenModel {
     } finally {
       lease.release()
     }
-  }
-
-  #residentTokens(tokenIds: readonly number[], blockTokens: number): number {
-    const lengths = this.#loaded.pool.slots.map(({ resident }) => {
-      const tokens = Math.min(commonPrefix(resident.tokenIds, tokenIds), resident.blockTokens)
-      return tokens - (tokens % blockTokens)
-    })
-    return Math.max(0, ...lengths)
   }
 }
 

@@ -3,7 +3,7 @@ import type { CompletionRequest } from '../../key/completion-request.ts'
 import { isJsonObject, type JsonObject } from '../../std/json.ts'
 import type { UpstreamHttp } from './http/upstream-http.ts'
 import type { Dialect, UpstreamKind } from './wire/dialect.ts'
-import { encodeMessages, encodeTools } from './wire/encode-request.ts'
+import { encodeMessages, encodeRequest, encodeTools } from './wire/encode-request.ts'
 
 export interface CountTokensOptions {
   readonly model: string
@@ -21,14 +21,11 @@ export async function countTokensUpstream(
   options: CountTokensOptions,
 ): Promise<number | undefined> {
   if (request.kind === 'text' && typeof request.prompt === 'object') return request.prompt.length
-  const post = async (path: string, body: JsonObject): Promise<JsonObject> => {
-    const call = { method: 'POST', base: 'root', path, body, signal: options.signal } as const
-    const value = await http.json(call)
-    return isJsonObject(value) ? value : {}
-  }
   try {
-    if (options.kind === 'llama-server') return await countByLlamaServer(post, request, options)
-    if (options.kind === 'vllm') return await countByVllm(post, request, options)
+    if (options.kind === 'llama-server') {
+      return (await tokenizeByLlamaServer(http, request, options))?.length
+    }
+    if (options.kind === 'vllm') return await countByVllm(posting(http, options), request, options)
   } catch (error) {
     // A server without the call, or that cannot render this request, does not tell: that is no
     // failure of ours.
@@ -39,20 +36,32 @@ export async function countTokensUpstream(
 
 type Post = (path: string, body: JsonObject) => Promise<JsonObject>
 
-async function countByLlamaServer(
-  post: Post,
+function posting(http: UpstreamHttp, { signal }: CountTokensOptions): Post {
+  return async (path, body) => {
+    const value = await http.json({ method: 'POST', base: 'root', path, body, signal })
+    return isJsonObject(value) ? value : {}
+  }
+}
+
+/** The prompt's tokens as llama-server will read them; undefined where it does not tell. */
+export async function tokenizeByLlamaServer(
+  http: UpstreamHttp,
   request: CompletionRequest,
   options: CountTokensOptions,
-): Promise<number | undefined> {
-  const rendered =
-    request.kind === 'text'
-      ? { prompt: request.prompt ?? '' }
-      : await post('/apply-template', chatBody(request, options))
-  const { prompt: content } = rendered
+): Promise<readonly number[] | undefined> {
+  if (request.kind === 'text' && typeof request.prompt === 'object') return request.prompt
+  const post = posting(http, options)
+  const { model, dialect } = options
+  // The very request: more than the messages goes into the prompt.
+  const { body: asked } = encodeRequest(request, { model, dialect, withStreamOptions: false })
+  const { prompt: content } = request.kind === 'text' ? asked : await post('/apply-template', asked)
   if (typeof content !== 'string') return undefined
-  const body = { content, add_special: true, parse_special: request.kind === 'chat' }
+  const body = { content, add_special: true, parse_special: true }
   const { tokens } = await post('/tokenize', body)
-  return Array.isArray(tokens) ? tokens.length : undefined
+  if (!Array.isArray(tokens)) return undefined
+  const isTokenId = (value: unknown): value is number =>
+    typeof value === 'number' && Number.isInteger(value) && value >= 0
+  return tokens.every(isTokenId) ? tokens : undefined
 }
 
 async function countByVllm(

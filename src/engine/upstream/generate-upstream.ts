@@ -3,10 +3,11 @@ import type { GenerationEvent } from '../../interface/generation.ts'
 import type { CompletionRequest } from '../../key/completion-request.ts'
 import { answerBytesMax } from '../../limits.ts'
 import { isJsonObject, type JsonObject } from '../../std/json.ts'
+import type { AbortOptions } from '../../std/signal.ts'
 import { errorObjectOf, parseJson, replyError, upstreamFailed } from './http/upstream-errors.ts'
 import type { OpenReply, UpstreamHttp } from './http/upstream-http.ts'
 import type { Dialect } from './wire/dialect.ts'
-import { encodeRequest } from './wire/encode-request.ts'
+import { encodeRequest, type SlotChoice } from './wire/encode-request.ts'
 import { type ServerSentEvent, serverSentEvents } from './wire/server-sent-events.ts'
 import { StreamDecoder } from './wire/stream-decoder.ts'
 
@@ -24,6 +25,12 @@ export interface GenerateUpstreamComponents {
   readonly onUsageMissing: () => void
 }
 
+export interface GenerateUpstreamOptions extends AbortOptions {
+  readonly model: string
+  /** Of a llama-server. @default whichever it chooses */
+  readonly slot?: SlotChoice | undefined
+}
+
 /**
  * Asks the upstream and yields its answer as it comes. Leaving the iteration closes the exchange at
  * once.
@@ -31,7 +38,7 @@ export interface GenerateUpstreamComponents {
 export async function* generateUpstream(
   components: GenerateUpstreamComponents,
   request: CompletionRequest,
-  options: { readonly model: string; readonly signal: AbortSignal },
+  options: GenerateUpstreamOptions,
 ): AsyncGenerator<GenerationEvent> {
   const { http } = components
   const reply = await openAnswer(components, request, options)
@@ -49,12 +56,13 @@ export async function* generateUpstream(
 async function openAnswer(
   components: GenerateUpstreamComponents,
   request: CompletionRequest,
-  options: { readonly model: string; readonly signal: AbortSignal },
+  options: GenerateUpstreamOptions,
 ): Promise<OpenReply> {
   const { http, habits, dialect } = components
   const send = (withStreamOptions: boolean): Promise<OpenReply> => {
     const { path, body } = encodeRequest(request, {
       model: options.model,
+      slot: options.slot,
       dialect,
       withStreamOptions,
     })

@@ -9,6 +9,7 @@ import {
 import { silentLog } from '../../interface/log.ts'
 import { emptyRequest } from '../../key/completion-request.ts'
 import { systemClock, VirtualClock } from '../../std/clock.ts'
+import { systemRandom } from '../../std/random.ts'
 import { discoverUpstreams } from './discover.ts'
 import { UpstreamEngine } from './upstream-engine.ts'
 
@@ -26,7 +27,7 @@ async function serve(routes: Routes): Promise<TestUpstream> {
 
 async function engineOf(url: string, clock = systemClock): Promise<UpstreamEngine> {
   const engine = new UpstreamEngine(
-    { clock, log: silentLog },
+    { clock, log: silentLog, random: systemRandom },
     { name: 'box', url, connectTimeoutMs: 2_000, idleTimeoutMs: 2_000 },
   )
   await engine.start({ signal })

@@ -2,6 +2,7 @@ import { startFakeOpenAiUpstream } from '../../../test/support/fake-openai-upstr
 import { engineCompliance } from '../../interface/engine.compliance.ts'
 import { silentLog } from '../../interface/log.ts'
 import { systemClock } from '../../std/clock.ts'
+import { systemRandom } from '../../std/random.ts'
 import { FakeEngine } from '../fake/fake-engine.ts'
 import { UpstreamEngine } from './upstream-engine.ts'
 
@@ -14,7 +15,7 @@ engineCompliance('upstream', async () => {
   if (model === undefined) throw new TypeError('The fake engine has a model')
   const upstream = await startFakeOpenAiUpstream(model)
   const engine = new UpstreamEngine(
-    { clock: systemClock, log: silentLog },
+    { clock: systemClock, log: silentLog, random: systemRandom },
     { name: 'test', url: upstream.url, connectTimeoutMs: 5_000, idleTimeoutMs: 30_000 },
   )
   await engine.start({ signal })

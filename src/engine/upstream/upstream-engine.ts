@@ -3,11 +3,13 @@ import type { Engine, EngineLoad, EngineModel } from '../../interface/engine.ts'
 import type { Log } from '../../interface/log.ts'
 import { upstreamRequestsMax } from '../../limits.ts'
 import { type Clock, delay } from '../../std/clock.ts'
+import { Permits } from '../../std/permits.ts'
+import type { Random } from '../../std/random.ts'
 import { type AbortOptions, type LinkedSignal, linkSignal } from '../../std/signal.ts'
 import { TaskScope } from '../../std/task-scope.ts'
-import type { UpstreamLabel } from './http/upstream-errors.ts'
 import { UpstreamHttp, type UpstreamHttpOptions } from './http/upstream-http.ts'
 import { type ListedModel, listModels } from './list-models.ts'
+import { type OpenSlots, openSlots, type SlotOptions } from './slots/open-slots.ts'
 import { SpeedMeter } from './speed-meter.ts'
 import { UpstreamModel, type UpstreamModelComponents } from './upstream-model.ts'
 import type { UpstreamKind } from './wire/dialect.ts'
@@ -15,11 +17,14 @@ import type { UpstreamKind } from './wire/dialect.ts'
 export interface UpstreamEngineComponents {
   readonly clock: Clock
   readonly log: Log
+  readonly random: Random
 }
 
 export interface UpstreamEngineOptions extends UpstreamHttpOptions {
   /** How often the list of models is asked for. @default 60_000 */
   readonly refreshIntervalMs?: number
+  /** For a llama-server on this machine: how its slots are saved and restored. */
+  readonly slots?: SlotOptions
 }
 
 const defaultRefreshIntervalMs = 60_000
@@ -36,13 +41,20 @@ export class UpstreamEngine implements Engine {
   readonly kind = 'upstream'
   readonly #clock: Clock
   readonly #log: Log
+  readonly #random: Random
   readonly #options: UpstreamEngineOptions
   readonly #http: UpstreamHttp
   readonly #habits = { refusesStreamOptions: false }
+  /** One at a time: two would look at one slot and disturb each other. */
+  readonly #refreshes = new Permits(1, 1)
   readonly #speedMeters = new Map<string, SpeedMeter>()
   #scope: TaskScope | undefined
   #ending = new AbortController()
   #models: readonly UpstreamModel[] = []
+  /** Opened anew whenever the upstream has been away: another server may have come back. */
+  #slots: OpenSlots | undefined
+  /** Why they cannot be used, where it is of no use to try again. */
+  #slotsUnavailable: string | undefined
   #listed: readonly ListedModel[] = []
   #upstreamKind: UpstreamKind = 'openai'
   #failure: OperationError | undefined
@@ -50,6 +62,7 @@ export class UpstreamEngine implements Engine {
 
   constructor(components: UpstreamEngineComponents, options: UpstreamEngineOptions) {
     this.#clock = components.clock
+    this.#random = components.random
     this.#log = components.log.child({ upstream: options.name })
     this.#options = options
     this.#http = new UpstreamHttp(components.clock, options)
@@ -57,7 +70,7 @@ export class UpstreamEngine implements Engine {
   }
 
   /** Name and URL, for people. */
-  get label(): UpstreamLabel {
+  get label(): UpstreamHttp['label'] {
     return this.#http.label
   }
 
@@ -100,7 +113,8 @@ export class UpstreamEngine implements Engine {
   }
 
   load(): EngineLoad {
-    return { running: this.#running, waiting: 0 }
+    const slots = this.#slots?.access.slots ?? this.#running
+    return { running: Math.min(this.#running, slots), waiting: Math.max(0, this.#running - slots) }
   }
 
   /**
@@ -108,13 +122,25 @@ export class UpstreamEngine implements Engine {
    * reason
    */
   async refresh(options: AbortOptions): Promise<void> {
+    const release = await this.#refreshes.acquire(options)
+    // Whoever waits before will see what is there by then.
+    if (release === undefined) return
+    try {
+      await this.#refresh(options)
+    } finally {
+      release()
+    }
+  }
+
+  async #refresh(options: AbortOptions): Promise<void> {
     const started = this.#whileStarted(options.signal)
     try {
       const { kind, models } = await listModels(this.#http, {
         signal: started.signal,
         known: this.#listed,
       })
-      this.#take(kind, models)
+      const slots = await this.#slotsOf(kind, models, started.signal)
+      this.#take(kind, models, slots)
     } catch (error) {
       started.signal.throwIfAborted()
       if (!(error instanceof OperationError)) throw error
@@ -122,6 +148,7 @@ export class UpstreamEngine implements Engine {
         this.#log.warn('upstream lost', { url: this.label.url, code: error.code })
       }
       this.#failure = error
+      this.#slotsUnavailable = undefined
     } finally {
       started[Symbol.dispose]()
     }
@@ -135,15 +162,40 @@ export class UpstreamEngine implements Engine {
     }
   }
 
+  /** Slots hold the state of one model: a server with several is left to itself. */
+  async #slotsOf(
+    kind: UpstreamKind,
+    models: readonly ListedModel[],
+    signal: AbortSignal,
+  ): Promise<OpenSlots | undefined> {
+    const { slots: options } = this.#options
+    if (options === undefined || kind !== 'llama-server' || models.length !== 1) return undefined
+    const isBack = this.#failure !== undefined
+    if (!isBack && (await this.#slots?.isSameServer(signal))) return this.#slots
+    if (this.#slotsUnavailable !== undefined) return undefined
+    const onOtherServer = (): void =>
+      this.#scope?.spawn('open slots', refreshSignal => this.refresh({ signal: refreshSignal }))
+    const components = { http: this.#http, random: this.#random, log: this.#log, onOtherServer }
+    const opened = await openSlots(components, options, signal)
+    if (!('unavailable' in opened)) return opened
+    const { unavailable, isPassing } = opened
+    if (!isPassing) this.#slotsUnavailable = unavailable
+    this.#log.warn('slots not usable', { url: this.label.url, reason: unavailable, isPassing })
+    return undefined
+  }
+
   /** Models keep their identity while nothing about them changes. */
-  #take(kind: UpstreamKind, models: readonly ListedModel[]): void {
+  #take(kind: UpstreamKind, models: readonly ListedModel[], slots: OpenSlots | undefined): void {
     const isSame =
-      kind === this.#upstreamKind && JSON.stringify(models) === JSON.stringify(this.#listed)
+      kind === this.#upstreamKind &&
+      slots === this.#slots &&
+      JSON.stringify(models) === JSON.stringify(this.#listed)
     const isBack = this.#failure !== undefined
     this.#failure = undefined
     if (isSame && !isBack) return
     this.#log.info('upstream models listed', { url: this.label.url, kind, count: models.length })
     if (isSame) return
+    this.#slots = slots
     this.#listed = models
     this.#upstreamKind = kind
     const names = new Set(models.map(model => model.name))
@@ -157,6 +209,7 @@ export class UpstreamEngine implements Engine {
     const speedMeter = this.#speedMeters.get(model.name) ?? new SpeedMeter(this.#clock)
     this.#speedMeters.set(model.name, speedMeter)
     return {
+      slots: this.#slots,
       http: this.#http,
       habits: this.#habits,
       speedMeter,

@@ -16,14 +16,18 @@ import { embedUpstream } from './embed-upstream.ts'
 import { generateUpstream, type UpstreamHabits } from './generate-upstream.ts'
 import type { UpstreamHttp } from './http/upstream-http.ts'
 import type { ListedModel } from './list-models.ts'
+import type { OpenSlots } from './slots/open-slots.ts'
 import type { SpeedMeter } from './speed-meter.ts'
 import { dialectOf, type UpstreamKind } from './wire/dialect.ts'
+import type { SlotChoice } from './wire/encode-request.ts'
 
 /** What a model needs of its engine. */
 export interface UpstreamModelComponents {
   readonly http: UpstreamHttp
   readonly habits: UpstreamHabits
   readonly speedMeter: SpeedMeter
+  /** Of a llama-server whose slots are exchanged. */
+  readonly slots?: OpenSlots | undefined
   /**
    * Takes a place among the running requests until disposed; its signal also fires when the engine
    * stops.
@@ -40,9 +44,10 @@ export class UpstreamModel implements EngineModel {
   readonly aliases: readonly string[]
   readonly contextTokens: number | undefined
   readonly capabilities: ModelCapabilities
-  readonly numericClass = 'upstream'
+  readonly numericClass: string
   readonly details: EngineModel['details']
   readonly tokens = undefined
+  readonly slots: OpenSlots['access'] | undefined
   readonly #components: UpstreamModelComponents
   readonly #kind: UpstreamKind
 
@@ -50,8 +55,11 @@ export class UpstreamModel implements EngineModel {
     this.#components = components
     this.#kind = kind
     this.name = listed.name
-    this.id =
-      listed.digest === undefined ? modelIdFromName(listed.name) : modelIdFromDigest(listed.digest)
+    const { slots } = components
+    const digest = listed.digest === undefined ? undefined : modelIdFromDigest(listed.digest)
+    this.id = slots?.modelId ?? digest ?? modelIdFromName(listed.name)
+    this.numericClass = slots?.numericClass ?? 'upstream'
+    this.slots = slots?.access
     this.aliases = aliasesOf(listed.name, components.http.label.name)
     this.contextTokens = listed.contextTokens
     const completes = listed.isEmbeddingOnly !== true
@@ -84,8 +92,11 @@ export class UpstreamModel implements EngineModel {
         dialect: dialectOf(this.#kind, http.address.origin),
         onUsageMissing: () => onUsageMissing(this.name),
       }
-      const asked = { model: this.name, signal: running.signal }
-      for await (const event of speedMeter.measured(generateUpstream(components, request, asked))) {
+      const { signal } = running
+      const ask = (slot?: SlotChoice): AsyncIterable<GenerationEvent> =>
+        generateUpstream(components, request, { model: this.name, slot, signal })
+      const answer = this.#onSlot(request, { ...options, signal }, ask)
+      for await (const event of speedMeter.measured(answer)) {
         yield event
         // Many events may have come in one piece: an abort ends the answer between them.
         running.signal.throwIfAborted()
@@ -114,6 +125,16 @@ export class UpstreamModel implements EngineModel {
     return await this.#call(options.signal, signal =>
       embedUpstream(this.#components.http, this.name, inputs, { ...options, signal }),
     )
+  }
+
+  /** With KV state where there is a slot for it, else however the server likes. */
+  #onSlot(
+    request: CompletionRequest,
+    { prefix, partition = '', signal }: GenerateOptions,
+    ask: (slot?: SlotChoice) => AsyncIterable<GenerationEvent>,
+  ): AsyncIterable<GenerationEvent> {
+    if (this.slots === undefined || prefix === undefined) return ask()
+    return this.slots.run({ request, partition, prefix, signal }, ask)
   }
 
   async #call<Result>(

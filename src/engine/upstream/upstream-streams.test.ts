@@ -16,6 +16,7 @@ import { silentLog } from '../../interface/log.ts'
 import { type CompletionRequest, emptyRequest } from '../../key/completion-request.ts'
 import { upstreamErrorBytesMax, upstreamEventBytesMax } from '../../limits.ts'
 import { type Clock, systemClock, VirtualClock } from '../../std/clock.ts'
+import { systemRandom } from '../../std/random.ts'
 import { UpstreamEngine } from './upstream-engine.ts'
 
 const { signal } = new AbortController()
@@ -41,7 +42,7 @@ async function start(complete: Route, clock: Clock = systemClock): Promise<Subje
   const upstream = await startTestUpstream(routes)
   cleanUps.push(() => upstream.stop())
   const engine = new UpstreamEngine(
-    { clock, log: silentLog },
+    { clock, log: silentLog, random: systemRandom },
     {
       name: 'box',
       url: upstream.url,

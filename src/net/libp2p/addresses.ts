@@ -60,13 +60,25 @@ export function reachabilityOf(facts: ReachabilityFacts): Reachability {
  * @throws config_invalid for what is no address
  */
 export function assertAnnounced(addresses: readonly string[]): void {
+  assertAddresses(addresses, { use: 'announce', flag: '--announce' })
+}
+
+/** @throws config_invalid for what is no address: it would be dialled in vain for ever */
+export function assertPeerAddresses(addresses: readonly string[]): void {
+  assertAddresses(addresses, { use: 'connect to', flag: '--peers' })
+}
+
+function assertAddresses(
+  addresses: readonly string[],
+  { use, flag }: { readonly use: string; readonly flag: string },
+): void {
   for (const address of addresses) {
     try {
       multiaddr(address)
     } catch (cause) {
       const message =
-        `Cannot announce '${address}': it is no address. ` +
-        'One looks like /ip4/203.0.113.7/tcp/11501 (--announce)'
+        `Cannot ${use} '${address}': it is no address. ` +
+        `One looks like /ip4/203.0.113.7/tcp/11501 (${flag})`
       throw new OperationError('config_invalid', message, { origin: 'client', cause })
     }
   }

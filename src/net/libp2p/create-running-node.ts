@@ -1,7 +1,8 @@
 import type { Libp2p } from '@libp2p/interface'
 import { createLibp2p } from 'libp2p'
-import { inboundPendingMax, inboundPendingPerAddressMax } from '../../limits.ts'
+import { directPieceBytes, inboundPendingMax, inboundPendingPerAddressMax } from '../../limits.ts'
 import { TaskScope } from '../../std/task-scope.ts'
+import { inPieces } from '../cut-pieces.ts'
 import { errorLabel } from '../session/error-label.ts'
 import { PeerLinks } from '../session/peer-links.ts'
 import { swarmKeys } from '../swarm-keys.ts'
@@ -47,6 +48,12 @@ export async function createRunningNode(lasting: RunningNodeOptions): Promise<Cr
   const links = new PeerLinks(clock, scope)
   const self = options.identity.peerId
   const key = keys.session
-  const running = new RunningNode({ ...lasting, node, inner, scope, links, key, self })
+  // For those whom the direct path does not reach.
+  const streamHandlers = new Map(lasting.streamHandlers)
+  for (const [protocol, handler] of lasting.byteHandlers) {
+    streamHandlers.set(protocol, inPieces(handler, directPieceBytes))
+  }
+  const made = { streamHandlers, node, inner, scope, links, key, self }
+  const running = new RunningNode({ ...lasting, ...made })
   return { running, node, links }
 }

@@ -1,12 +1,12 @@
 import { OperationError } from '../../errors.ts'
 import type { PeerDiscovery } from '../../interface/discovery.ts'
 import type * as api from '../../interface/network.ts'
-import { membersMax } from '../../limits.ts'
-import { Lru } from '../../std/lru.ts'
+import { messageBytesMax } from '../../limits.ts'
 import { type AbortOptions, linkSignal } from '../../std/signal.ts'
+import type { DirectCounts } from '../direct/direct-path.ts'
 import { peerError } from '../peer-error.ts'
 import { isFaultOfPeer } from '../session/error-label.ts'
-import { PeerMeasures } from '../session/measures.ts'
+import { MeasuresTable } from '../session/measures.ts'
 import { readCall } from '../session/read-call.ts'
 import { assertAnnounced, bestFirst, reachabilityOf } from './addresses.ts'
 import { type CreatedNode, createRunningNode } from './create-running-node.ts'
@@ -28,7 +28,8 @@ export class Libp2pNetwork implements api.Network {
   readonly #gatekeeper = new Gatekeeper()
   readonly #handlers = new Map<api.ProtocolName, api.RequestHandler>()
   readonly #streamHandlers = new Map<api.ProtocolName, api.StreamHandler>()
-  readonly #measures = new Lru<api.PeerId, PeerMeasures>(2 * membersMax)
+  readonly #byteHandlers = new Map<api.ProtocolName, api.StreamHandler>()
+  readonly #measures = new MeasuresTable()
   readonly #listeners = new Set<(change: api.PeerChange) => void>()
   #created: CreatedNode | undefined
   #wasDialled = false
@@ -53,7 +54,8 @@ export class Libp2pNetwork implements api.Network {
       gatekeeper: this.#gatekeeper,
       handlers: this.#handlers,
       streamHandlers: this.#streamHandlers,
-      measuresOf: peer => this.#measuresOf(peer),
+      byteHandlers: this.#byteHandlers,
+      measuresOf: peer => this.#measures.of(peer),
       onMisbehaviour: peer => this.#options.onMisbehaviour?.(peer),
     })
     created.links.onChange(change => {
@@ -92,12 +94,13 @@ export class Libp2pNetwork implements api.Network {
 
   peers(): readonly api.PeerView[] {
     return (this.#created?.links.list() ?? []).map(link => {
-      const measures = this.#measuresOf(link.session.peer)
+      const measures = this.#measures.of(link.session.peer)
       return {
         id: link.session.peer,
         address: link.address,
         direction: link.direction,
         isRelayed: link.isRelayed,
+        isDirect: this.#created?.running.direct.isDirect(link.session.peer),
         roundTripMs: measures.roundTripMs,
         bandwidth: measures.bandwidth,
         bytesReceived: measures.bytesReceived,
@@ -125,7 +128,12 @@ export class Libp2pNetwork implements api.Network {
 
   async setBanned(peer: api.PeerId, isBanned: boolean): Promise<void> {
     this.#gatekeeper.setBanned(peer, isBanned)
-    if (isBanned) await this.disconnect(peer)
+    const redialer = this.#created?.running.redialer
+    if (!isBanned) redialer?.resume(peer)
+    else {
+      redialer?.suspend(peer)
+      await this.disconnect(peer)
+    }
   }
 
   serve(protocol: api.ProtocolName, handler: api.RequestHandler): void {
@@ -160,6 +168,34 @@ export class Libp2pNetwork implements api.Network {
     }
   }
 
+  serveBytes(protocol: api.ProtocolName, handler: api.StreamHandler): void {
+    this.#byteHandlers.set(protocol, handler)
+  }
+
+  async *openBytes(
+    peer: api.PeerId,
+    protocol: api.ProtocolName,
+    body: Uint8Array,
+    options: AbortOptions,
+  ): AsyncGenerator<Uint8Array> {
+    options.signal.throwIfAborted()
+    if (body.length > messageBytesMax) throw new RangeError(`${body.length} bytes are too many`)
+    const { running } = this.#running()
+    const link = await running.dialer.reach(peer, options.signal)
+    try {
+      if (yield* running.direct.read(link, { protocol, body }, options)) return
+    } catch (error) {
+      if (isFaultOfPeer(error)) this.#options.onMisbehaviour?.(peer)
+      throw error
+    }
+    yield* this.openStream(peer, protocol, body, options)
+  }
+
+  /** How many calls for bytes took the direct path, and how many a stream. */
+  get byteCallCounts(): DirectCounts {
+    return this.#created?.running.direct.counts ?? { direct: 0, streamed: 0 }
+  }
+
   async *openStream(
     peer: api.PeerId,
     protocol: api.ProtocolName,
@@ -168,7 +204,7 @@ export class Libp2pNetwork implements api.Network {
   ): AsyncGenerator<Uint8Array> {
     const link = await this.#running().running.dialer.reach(peer, signal)
     const channel = await link.openChannel(signal)
-    const measures = this.#measuresOf(peer)
+    const measures = this.#measures.of(peer)
     const options = { clock: this.#components.clock, measures, signal }
     try {
       yield* readCall(channel, { protocol, body }, options)
@@ -195,20 +231,14 @@ export class Libp2pNetwork implements api.Network {
     if (this.#created === undefined) throw peerError('peer_unreachable')
     return this.#created
   }
-
-  #measuresOf(peer: api.PeerId): PeerMeasures {
-    const known = this.#measures.get(peer)
-    if (known !== undefined) return known
-    const measures = new PeerMeasures()
-    this.#measures.set(peer, measures, 1)
-    return measures
-  }
 }
 
-function cannotListen({ listen }: Libp2pNetworkOptions, cause: unknown): unknown {
+function cannotListen({ listen, directPort = 0 }: Libp2pNetworkOptions, cause: unknown): unknown {
   if (cause instanceof OperationError || listen === undefined) return cause
+  const isDirect = Reflect.get(Object(cause), 'port') === directPort && directPort !== 0
+  const [port, flag] = isDirect ? [directPort, '--direct-port'] : [listen.port, '--p2p-port']
   const message =
-    `Cannot listen for peers on ${listen.host} port ${listen.port}. ` +
-    'Another program may use it: choose another with --p2p-port N'
+    `Cannot listen for peers on ${listen.host} port ${port}. ` +
+    `Another program may use it: choose another with ${flag} N`
   return new OperationError('config_invalid', message, { origin: 'self', cause })
 }

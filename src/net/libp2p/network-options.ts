@@ -17,6 +17,11 @@ export interface Libp2pNetworkOptions {
   /** Where to listen (port 0: any free one); undefined for a node that only dials out. */
   readonly listen: { readonly host: string; readonly port: number } | undefined
   /**
+   * Where members connect for many bytes, on the same host (0: any free port).
+   * @default 0
+   */
+  readonly directPort?: number
+  /**
    * `loopback`: all nodes on one machine. `lan`: private addresses are reachable. `wan`: public
    * ones are, and what stands in the way (NAT) is looked for.
    */

@@ -38,11 +38,43 @@ describe('two processes', () => {
     await peerChanged(node, 'disconnected', self)
   })
 
+  it('carry bytes, until one was killed in the middle of them', async context => {
+    const node = testNetwork()
+    await started(context, node)
+    const { child, self } = await childNode(context, addressOf(node))
+    await peerChanged(node, 'connected', self)
+    let bytes = 0
+    const reading = (async () => {
+      const endless = node.openBytes(self, '/hyperspace/endless/1', new Uint8Array(0), { signal })
+      for await (const piece of endless) {
+        if (bytes === 0) child.kill('SIGKILL')
+        bytes += piece.length
+      }
+    })()
+    await assert.rejects(reading, { code: 'peer_unreachable' })
+    assert.ok(bytes > 0)
+    assert.equal(node.byteCallCounts.streamed, 0)
+    await peerChanged(node, 'disconnected', self)
+  })
+
   it('leave nothing alive after stop(), and end by themselves', async context => {
     const node = testNetwork()
+    node.serveBytes('/hyperspace/some/1', async function* (body) {
+      yield new Uint8Array(100_000)
+      yield body
+    })
     await started(context, node)
     const { child, self, nextLine } = await childNode(context, addressOf(node))
     await peerChanged(node, 'connected', self)
+    const options = { signal, timeoutMs: 10_000 }
+    const body = new Uint8Array(1_000)
+    const fetched = await node.request(self, '/hyperspace/fetch/1', body, options)
+    assert.equal(String(Buffer.from(fetched)), '101000')
+    const endless = node.openBytes(self, '/hyperspace/endless/1', body, options)
+    const reader = endless[Symbol.asyncIterator]()
+    await reader.next()
+    // Both kinds of direct connection are open, one of them in use.
+    assert.equal(node.byteCallCounts.streamed, 0)
     const exited = once(child, 'exit')
     child.stdin.write('stop\n')
     assert.deepEqual(JSON.parse(await nextLine()), [])

@@ -16,16 +16,22 @@ export async function proveMembership(
 ): Promise<void> {
   let hasHeard = false
   const outcome = Promise.withResolvers<void>()
+  // Where the first word cannot be sent nobody comes to wait for it.
+  outcome.promise.catch(() => undefined)
   const onMessage = ({ data }: StreamMessageEvent): void => {
     const step = proof.receive(data.subarray())
     hasHeard = true
     if (step.type === 'refused') outcome.reject(peerError('swarm_refused', step.reason))
     if (step.type !== 'wait') stream.removeEventListener('message', onMessage)
-    if (step.type !== 'refused') send(stream, step.send)
-    if (step.type !== 'proven') return
-    // Only now that nobody listens here any more: it would come back to this function.
-    if (step.rest.length > 0) stream.unshift(step.rest)
-    outcome.resolve()
+    try {
+      if (step.type !== 'refused') send(stream, step.send)
+      if (step.type !== 'proven') return
+      // Only now that nobody listens here any more: it would come back to this function.
+      if (step.rest.length > 0) stream.unshift(step.rest)
+      outcome.resolve()
+    } catch (error) {
+      outcome.reject(peerError('peer_unreachable', error))
+    }
   }
   // Who hangs up on our proof does not share our secret; who never spoke may just be busy.
   const onClose = (): void =>

@@ -3,20 +3,21 @@ import { peerIdFromString } from '@libp2p/peer-id'
 import type { PeerId } from '../../interface/network.ts'
 import { delay } from '../../std/clock.ts'
 import { settlesWithin } from '../../std/signal.ts'
-import { nextTurn } from '../../std/turn.ts'
 import { Redialer } from '../redialer.ts'
 import { CallServer, type CallServerComponents } from './call-server.ts'
+import { createDirectPath, type DirectPath, type DirectPathParts } from './create-direct-path.ts'
 import { Dialer } from './dialer.ts'
 import { Mesh } from './mesh.ts'
 import type { Libp2pNetworkOptions } from './network-options.ts'
-import { stopLibraryTimers } from './node/library-timers.ts'
+import { stopNode } from './node/library-timers.ts'
 import { gatedProtocols, type InnerParts } from './node/node-services.ts'
 import { RelayKeeper } from './relay-keeper.ts'
 import { SessionOpener, type SessionOpenerComponents } from './session-opener.ts'
 
 export interface RunningNodeComponents
   extends SessionOpenerComponents,
-    Omit<CallServerComponents, 'opener'> {
+    Omit<CallServerComponents, 'opener'>,
+    Omit<DirectPathParts, 'reach'> {
   readonly node: Libp2p
   readonly inner: InnerParts
   readonly options: Libp2pNetworkOptions
@@ -31,6 +32,7 @@ const stopTimeoutMs = 5_000
 export class RunningNode {
   readonly #parts: RunningNodeComponents
   readonly #opener: SessionOpener
+  readonly direct: DirectPath
   readonly dialer: Dialer
   readonly redialer: Redialer
   readonly #mesh: Mesh
@@ -39,12 +41,17 @@ export class RunningNode {
     this.#parts = components
     const { clock, log, random, links, node } = components
     this.#mesh = this.#createMesh()
-    const handlers = this.#mesh.withHandlers(components.handlers)
+    this.direct = createDirectPath({
+      ...components,
+      reach: (peer, signal) => this.dialer.reach(peer, signal),
+    })
+    const handlers = this.direct.withHandlers(this.#mesh.withHandlers(components.handlers))
     this.#opener = new SessionOpener({ ...components, handlers })
     this.dialer = new Dialer({
       clock,
       links,
-      node: () => node,
+      dial: (target, dialOptions) => node.dial(target, dialOptions),
+      knowsAddress: peer => this.#knowsAddress(peer),
       opened: connection => this.#opener.opened(connection),
     })
     this.redialer = new Redialer({
@@ -64,6 +71,7 @@ export class RunningNode {
     for (const protocol of gatedProtocols) node.use(protocol, this.#opener.gate)
     await new CallServer({ ...this.#parts, opener: this.#opener }).attach(node)
     this.#mesh.attach()
+    await this.direct.start()
     await node.start()
     for (const address of options.peers) {
       this.redialer.keep(address, { peer: undefined, isPinned: true })
@@ -75,12 +83,9 @@ export class RunningNode {
     const { node, links, scope, clock, log, inner } = this.#parts
     await this.redialer.close()
     const ends = links.all().map(({ session }) => session.end(new Error('The node stops')))
-    const all = Promise.all([...ends, scope.close()])
+    const all = Promise.all([...ends, this.direct.stop(), scope.close()])
     if (!(await settlesWithin(clock, all, stopTimeoutMs))) log.error('peer handlers did not stop')
-    await node.stop()
-    // What the stop itself put off comes within a turn.
-    await nextTurn()
-    stopLibraryTimers(inner.timers)
+    await stopNode(node, inner.timers)
   }
 
   /** Ends all connections with a peer and forgets where it is. */
@@ -95,6 +100,16 @@ export class RunningNode {
     const id = peerIdFromString(peer)
     await node.hangUp(id, { signal: AbortSignal.timeout(stopTimeoutMs) })
     await node.peerStore.delete(id)
+  }
+
+  async #knowsAddress(peer: PeerId): Promise<boolean> {
+    try {
+      const { addresses } = await this.#parts.node.peerStore.get(peerIdFromString(peer))
+      return addresses.length > 0
+    } catch {
+      // The library throws for a peer that it does not know.
+      return false
+    }
   }
 
   #createMesh(): Mesh {

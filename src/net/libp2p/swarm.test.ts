@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { describe, it, type TestContext } from 'node:test'
+import { after, describe, it, type TestContext } from 'node:test'
 import { until } from '../../../test/support/until.ts'
+import { ifStillRunning } from '../../std/clock.ts'
 import { systemRandom } from '../../std/random.ts'
 import { nextTurn } from '../../std/turn.ts'
 import { decodeMembers, encodeAddresses } from '../../wire/member-messages.ts'
@@ -17,6 +18,9 @@ function echo(network: Libp2pNetwork): Libp2pNetwork {
   network.serve(protocol, async body => body)
   return network
 }
+
+// As in cli/main.ts: what libdatachannel leaves behind would keep the run from ending.
+after(() => ifStillRunning(10_000, () => process.exit()))
 
 describe('a swarm on loopback', () => {
   it('of five meets by one address', async context => {

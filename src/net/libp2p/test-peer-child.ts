@@ -9,6 +9,17 @@ import { testNetwork } from './test-nodes.ts'
 const network = testNetwork({ peers: process.argv.slice(2) })
 network.serve('/hyperspace/test/1', async body => body)
 network.serve('/hyperspace/never/1', () => new Promise(() => undefined))
+network.serveBytes('/hyperspace/endless/1', async function* () {
+  for (;;) yield new Uint8Array(65_536)
+})
+// Asks the asker for bytes in turn, and says how many came.
+network.serve('/hyperspace/fetch/1', async (body, from, options) => {
+  let bytes = 0
+  for await (const piece of network.openBytes(from, '/hyperspace/some/1', body, options)) {
+    bytes += piece.length
+  }
+  return Buffer.from(String(bytes))
+})
 await network.start({ signal: new AbortController().signal })
 process.stdout.write(`${network.addresses()[0]}\n`)
 const lines = createInterface({ input: process.stdin })

@@ -1,3 +1,7 @@
+import type { PeerId } from '../../key/peer-id.ts'
+import { membersMax } from '../../limits.ts'
+import { Lru } from '../../std/lru.ts'
+
 /** Weight of a new sample. About the last ten samples count. */
 const weight = 0.2
 
@@ -16,6 +20,19 @@ export class MovingMean {
 
 /** Shortest transfer that says something about bandwidth: less is mostly round trip. */
 const sampleBytesMin = 64 * 1024
+
+/** The measures of all peers that were connected lately: they outlive their connections. */
+export class MeasuresTable {
+  readonly #measures = new Lru<PeerId, PeerMeasures>(2 * membersMax)
+
+  of(peer: PeerId): PeerMeasures {
+    const known = this.#measures.get(peer)
+    if (known !== undefined) return known
+    const measures = new PeerMeasures()
+    this.#measures.set(peer, measures, 1)
+    return measures
+  }
+}
 
 /** What is measured of one peer over all of its connections. */
 export class PeerMeasures {

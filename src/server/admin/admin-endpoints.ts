@@ -6,6 +6,7 @@ import {
   listEntries,
   lookupKeyOf,
 } from '../../cache/inspect-cache.ts'
+import type { PrefixCache } from '../../cache/prefix/prefix-cache.ts'
 import type { ResponseCache } from '../../cache/response-cache.ts'
 import { OperationError, requestInvalid } from '../../errors.ts'
 import type { Store } from '../../interface/store.ts'
@@ -20,6 +21,8 @@ import type { Router } from '../router.ts'
 export interface AdminComponents {
   readonly store: Store
   readonly cache: ResponseCache
+  /** KV state, which is as private as the answers; absent where none is kept. */
+  readonly prefix?: Pick<PrefixCache, 'clear'> | undefined
   readonly clock: Clock
   /** What `hyperspace status --json` prints. */
   readonly status: () => unknown
@@ -33,7 +36,7 @@ const pageMax = 1_000
 
 /** What the CLI asks of a running node. Needs the admin token of the data folder. */
 export function addAdminEndpoints(router: Router, parts: AdminComponents): void {
-  const { store, cache } = parts
+  const { store, cache, prefix } = parts
   router.add(
     'GET',
     '/admin/status',
@@ -65,6 +68,7 @@ export function addAdminEndpoints(router: Router, parts: AdminComponents): void 
     '/admin/cache/entries',
     admin(async () => {
       await cache.clear()
+      await prefix?.clear()
       return { body: { cleared: true } }
     }),
   )

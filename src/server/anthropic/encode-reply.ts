@@ -1,5 +1,7 @@
 import type { Choice, Completion, FinishReason, Usage } from '../../interface/generation.ts'
 import type { Json, JsonObject } from '../../std/json.ts'
+import { messageDiagnostics } from '../prompt-cache/diagnostics.ts'
+import { promptShares } from '../prompt-cache/prompt-shares.ts'
 import { toolInput } from '../tool-input.ts'
 import type { ReplyContext } from '../wire-format.ts'
 
@@ -12,6 +14,7 @@ export function encodeReply(completion: Completion, context: ReplyContext): stri
   if (choice === undefined) throw new TypeError('A completion has at least one choice')
   return JSON.stringify({
     ...messageHead(context),
+    diagnostics: messageDiagnostics(context, completion.usage.cachedTokens),
     content: contentBlocks(choice, context),
     ...stopFields({
       reason: choice.finish,
@@ -19,7 +22,7 @@ export function encodeReply(completion: Completion, context: ReplyContext): stri
       hasToolCalls: choice.parts.some(part => part.type === 'tool-call'),
       hasRefusal: choice.parts.some(part => part.type === 'refusal' && part.text !== ''),
     }),
-    usage: usageFields(completion.usage, context.isHit),
+    usage: messageUsage(completion.usage, context),
   })
 }
 
@@ -61,6 +64,20 @@ function contentBlocks(choice: Choice, context: ReplyContext): readonly ContentB
   return blocks
 }
 
+/** `usage` of a message: it tells what was written by lifetime, which `message_delta` does not. */
+export function messageUsage(usage: Usage, context: ReplyContext): JsonObject {
+  const { writtenTokens } = promptShares(usage, context.isHit)
+  const { keepSeconds = 0 } = context.parsed.request.cache ?? {}
+  const isLong = keepSeconds >= 3_600
+  return {
+    ...usageFields(usage, context.isHit),
+    cache_creation: {
+      ephemeral_5m_input_tokens: isLong ? 0 : writtenTokens,
+      ephemeral_1h_input_tokens: isLong ? writtenTokens : 0,
+    },
+  }
+}
+
 export interface Stop {
   readonly reason: FinishReason
   readonly stopSequence: string | undefined
@@ -93,14 +110,15 @@ function stopReason(stop: Stop): string {
 }
 
 /**
- * `input_tokens` counts only what no cache gave: clients add the three input counters themselves.
+ * `input_tokens` counts only what no cache gave or took: clients add the three input counters
+ * themselves.
  */
 export function usageFields(usage: Usage, isHit: boolean): JsonObject {
-  const cached = isHit ? usage.promptTokens : usage.cachedTokens
+  const { cachedTokens, writtenTokens, otherTokens } = promptShares(usage, isHit)
   return {
-    input_tokens: usage.promptTokens - cached,
-    cache_creation_input_tokens: 0,
-    cache_read_input_tokens: cached,
+    input_tokens: otherTokens,
+    cache_creation_input_tokens: writtenTokens,
+    cache_read_input_tokens: cachedTokens,
     output_tokens: usage.completionTokens,
     ...(usage.reasoningTokens === 0
       ? {}

@@ -9,8 +9,15 @@ import type {
 } from '../../interface/generation.ts'
 import type { JsonObject } from '../../std/json.ts'
 import { httpStatusOf } from '../http-status.ts'
+import { messageDiagnostics } from '../prompt-cache/diagnostics.ts'
 import type { ReplyContext, StreamEncoder } from '../wire-format.ts'
-import { messageHead, stopFields, thinkingOmitted, usageFields } from './encode-reply.ts'
+import {
+  messageHead,
+  messageUsage,
+  stopFields,
+  thinkingOmitted,
+  usageFields,
+} from './encode-reply.ts'
 import { encodeError } from './errors.ts'
 
 export function openStream(context: ReplyContext): StreamEncoder {
@@ -70,8 +77,8 @@ class MessageStreamEncoder implements StreamEncoder {
   }
 
   #start(event: StartEvent): string {
-    // Engines that learn the prompt's size only at the end leave zeros here; `message_delta` has
-    // the true numbers.
+    // Engines that learn the prompt's size only at the end leave zeros here, and what is written
+    // to the cache is known at the end only; `message_delta` has the true numbers.
     const usage = {
       promptTokens: event.promptTokens ?? 0,
       cachedTokens: event.cachedTokens ?? 0,
@@ -81,10 +88,13 @@ class MessageStreamEncoder implements StreamEncoder {
     return sse('message_start', {
       message: {
         ...messageHead(this.#context),
+        diagnostics: messageDiagnostics(this.#context, event.cachedTokens),
         content: [],
         stop_reason: null,
         stop_sequence: null,
-        usage: usageFields(usage, this.#context.isHit),
+        usage: this.#context.isHit
+          ? messageUsage(usage, this.#context)
+          : { ...usageFields(usage, false), cache_creation: null },
       },
     })
   }

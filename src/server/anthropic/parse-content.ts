@@ -3,6 +3,7 @@ import type { ContentPart, Message, ToolCall } from '../../key/completion-reques
 import type { JsonObject } from '../../std/json.ts'
 import { toolArguments } from '../tool-input.ts'
 import { anyJson, jsonObject, maybe, omit, parseAt, refuse } from '../validate.ts'
+import type { Breakpoints } from './cache-control.ts'
 
 /** Text or content blocks, as `system`, messages and tool results carry it. */
 export type BlockContent = string | readonly JsonObject[]
@@ -37,12 +38,17 @@ const urlSource = z.looseObject({ url: z.string() })
  * The system prompt as a message; none where nothing but billing blocks is in it.
  * @throws request_invalid for blocks that are not text
  */
-export function parseSystem(content: BlockContent, path: string): readonly Message[] {
+export function parseSystem(
+  content: BlockContent,
+  path: string,
+  breakpoints: Breakpoints,
+): readonly Message[] {
   const parts: ContentPart[] = []
   for (const { block, type, at } of blocksOf(content, path)) {
     if (type !== 'text') refuse(`${at}.type`, "'text'", type)
     const { text } = parseAt(textBlock, block, at)
-    if (!text.startsWith(billingPrefix)) parts.push({ type: 'text', text })
+    const part = breakpoints.read({ type: 'text', text } as const, block, at)
+    if (!text.startsWith(billingPrefix)) parts.push(part)
   }
   const isEmpty = parts.every(part => part.type === 'text' && part.text === '')
   return isEmpty ? [] : [{ role: 'system', content: parts }]
@@ -52,7 +58,11 @@ export function parseSystem(content: BlockContent, path: string): readonly Messa
  * A turn of the client: tool results become `tool` messages, in order, and what stands between them
  * `user` ones.
  */
-export function parseUserTurn(content: BlockContent, path: string): readonly Message[] {
+export function parseUserTurn(
+  content: BlockContent,
+  path: string,
+  breakpoints: Breakpoints,
+): readonly Message[] {
   const messages: Message[] = []
   let parts: ContentPart[] = []
   const flush = (): void => {
@@ -63,9 +73,9 @@ export function parseUserTurn(content: BlockContent, path: string): readonly Mes
     if (type === 'tool_use') refuse(`${at}.type`, 'a block of an assistant message', block)
     if (type === 'tool_result') {
       flush()
-      messages.push(parseToolResult(block, at))
+      messages.push(breakpoints.read(parseToolResult(block, at, breakpoints), block, at))
     } else {
-      parts.push(parsePart(block, type, at))
+      parts.push(breakpoints.read(parsePart(block, type, at), block, at))
     }
   }
   flush()
@@ -76,7 +86,12 @@ export function parseUserTurn(content: BlockContent, path: string): readonly Mes
  * A turn of the model. What a block carries beside its content (`citations`, `caller` …) no
  * template renders.
  */
-export function parseAssistantTurn(content: BlockContent, path: string): Message {
+export function parseAssistantTurn(
+  content: BlockContent,
+  path: string,
+  breakpoints: Breakpoints,
+): Message {
+  let isMarked = false
   const parts: ContentPart[] = []
   const toolCalls: ToolCall[] = []
   const thoughts: string[] = []
@@ -85,6 +100,8 @@ export function parseAssistantTurn(content: BlockContent, path: string): Message
       case 'tool_use': {
         const { id, name, input } = parseAt(toolUseBlock, block, at)
         toolCalls.push({ id, name, arguments: toolArguments(input ?? {}) })
+        // Templates tell a turn's calls in one place: behind one is behind all.
+        isMarked = breakpoints.at(block, at) || isMarked
         break
       }
       case 'thinking':
@@ -97,22 +114,24 @@ export function parseAssistantTurn(content: BlockContent, path: string): Message
         refuse(`${at}.type`, 'a block of a user message', block)
         break
       default:
-        parts.push(parsePart(block, type, at))
+        parts.push(breakpoints.read(parsePart(block, type, at), block, at))
     }
   }
   const reasoning = thoughts.join('')
-  return {
+  const turn: Message = {
     role: 'assistant',
     content: parts,
     ...(toolCalls.length === 0 ? {} : { toolCalls }),
     ...(reasoning === '' ? {} : { reasoning }),
   }
+  if (isMarked) breakpoints.mark(turn)
+  return turn
 }
 
-function parseToolResult(block: JsonObject, path: string): Message {
+function parseToolResult(block: JsonObject, path: string, breakpoints: Breakpoints): Message {
   const result = parseAt(toolResultBlock, block, path)
   const content = blocksOf(result.content ?? [], `${path}.content`).map(inner =>
-    parsePart(inner.block, inner.type, inner.at),
+    breakpoints.read(parsePart(inner.block, inner.type, inner.at), inner.block, inner.at),
   )
   return {
     role: 'tool',

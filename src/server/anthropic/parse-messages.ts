@@ -25,6 +25,7 @@ import {
   splitUnknown,
 } from '../validate.ts'
 import type { ParsedRequest } from '../wire-format.ts'
+import { Breakpoints } from './cache-control.ts'
 import { thinkingOmitted } from './encode-reply.ts'
 import {
   type BlockContent,
@@ -54,7 +55,7 @@ const bodySchema = z.looseObject({
   thinking: maybe(jsonObject),
   output_config: maybe(jsonObject),
   // Who asks, how it is billed and routed, and what is said about it: nothing of that reaches the
-  // model.
+  // model. `cache_control` and `diagnostics` are read by `Breakpoints`.
   metadata: anyJson,
   service_tier: anyJson,
   speed: anyJson,
@@ -83,19 +84,21 @@ export function parseCountTokens(body: JsonObject): CompletionRequest {
 
 function parseFields(fields: Body, body: JsonObject): ParsedRequest {
   const warnings = new Warnings()
-  const tools = parseTools(fields.tools ?? [], warnings)
+  const breakpoints = new Breakpoints()
+  const tools = parseTools(fields.tools ?? [], warnings, breakpoints)
+  const messages = [
+    ...parseSystem(fields.system ?? [], 'system', breakpoints),
+    ...fields.messages.flatMap(({ role, content }, index) =>
+      parseTurn[role](content, `messages[${index}].content`, breakpoints),
+    ),
+  ]
   const thinking = parseThinking(fields.thinking ?? {})
   const output = parseOutputConfig(fields.output_config ?? {})
   const request: CompletionRequest = {
     ...emptyRequest,
     kind: 'chat',
     model: fields.model,
-    messages: [
-      ...parseSystem(fields.system ?? [], 'system'),
-      ...fields.messages.flatMap(({ role, content }, index) =>
-        parseTurn(role, content, `messages[${index}].content`),
-      ),
-    ],
+    messages,
     tools,
     ...(fields.tool_choice ? parseToolChoice(fields.tool_choice, tools) : {}),
     responseFormat: output.format,
@@ -107,6 +110,7 @@ function parseFields(fields: Body, body: JsonObject): ParsedRequest {
     stop: stopOf(fields.stop_sequences),
     ...defined({ maxTokens: fields.max_tokens }),
     reasoning: { ...thinking.reasoning, ...defined({ effort: output.effort }) },
+    ...breakpoints.hints(body, messages),
     unknown: unknownOf('anthropic', {
       ...splitUnknown(body, bodyFields),
       ...nonEmpty('thinking', thinking.unknown),
@@ -121,13 +125,16 @@ function parseFields(fields: Body, body: JsonObject): ParsedRequest {
   }
 }
 
-function parseTurn(
-  role: 'user' | 'assistant' | 'system',
+type ParseTurn = (
   content: BlockContent,
   path: string,
-): readonly Message[] {
-  if (role === 'system') return parseSystem(content, path)
-  return role === 'user' ? parseUserTurn(content, path) : [parseAssistantTurn(content, path)]
+  breakpoints: Breakpoints,
+) => readonly Message[]
+
+const parseTurn: { readonly [role in 'user' | 'assistant' | 'system']: ParseTurn } = {
+  system: parseSystem,
+  user: parseUserTurn,
+  assistant: (content, path, breakpoints) => [parseAssistantTurn(content, path, breakpoints)],
 }
 
 const thinkingSchema = z.looseObject({

@@ -12,6 +12,7 @@ import {
   parseAt,
   refuse,
 } from '../validate.ts'
+import type { Breakpoints } from './cache-control.ts'
 import { cacheFields } from './parse-content.ts'
 
 const typedTool = z.looseObject({ type: maybe(z.string()) })
@@ -28,9 +29,14 @@ const clientTool = z.looseObject({
 const clientToolFields = fieldNames(clientTool)
 
 /** @throws request_invalid naming the tool's field */
-export function parseTools(values: readonly JsonObject[], warnings: Warnings): readonly Tool[] {
+export function parseTools(
+  values: readonly JsonObject[],
+  warnings: Warnings,
+  breakpoints: Breakpoints,
+): readonly Tool[] {
   return values.map((value, index) => {
     const path = `tools[${index}]`
+    breakpoints.readTool(value, path)
     const { type } = parseAt(typedTool, value, path)
     if (typeof type === 'string' && type !== 'custom') {
       warnings.hostedTool(type)

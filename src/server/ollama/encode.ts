@@ -80,6 +80,8 @@ function finalFields(reason: FinishReason, usage: Usage): JsonObject {
     // measured".
     total_duration: 0,
     load_duration: 0,
+    // Ollama counts the whole prompt, however much of it was in its cache, and has no field for
+    // how much that was.
     prompt_eval_count: usage.promptTokens,
     prompt_eval_duration: 0,
     eval_count: usage.completionTokens,

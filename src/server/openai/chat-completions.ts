@@ -15,6 +15,7 @@ import {
 } from '../validate.ts'
 import type { ParsedRequest, WireFormat } from '../wire-format.ts'
 import { encodeReply, openStream } from './encode/chat.ts'
+import { Breakpoints } from './parse/cache-hints.ts'
 import { parseMessages } from './parse/chat-messages.ts'
 import {
   ignoredFields,
@@ -76,13 +77,16 @@ type Body = z.infer<typeof bodySchema>
 function parse(body: JsonObject): ParsedRequest {
   const fields = parseBody(bodySchema, body)
   const warnings = new Warnings()
+  const breakpoints = new Breakpoints()
   const isLegacy = (fields.functions ?? []).length > 0
+  const messages = parseMessages(fields.messages, warnings, breakpoints)
+  const tools = isLegacy ? legacyTools(fields) : modernTools(fields, warnings, breakpoints)
   const request: CompletionRequest = {
     ...emptyRequest,
     kind: 'chat',
     model: fields.model,
-    messages: parseMessages(fields.messages, warnings),
-    ...(isLegacy ? legacyTools(fields) : modernTools(fields, warnings)),
+    messages,
+    ...tools,
     parallelToolCalls: fields.parallel_tool_calls ?? true,
     responseFormat: parseResponseFormat(fields.response_format, 'response_format', 'nested'),
     sampling: samplingOf(fields),
@@ -93,6 +97,7 @@ function parse(body: JsonObject): ParsedRequest {
     choiceCount: fields.n ?? 1,
     reasoning: defined({ effort: fields.reasoning_effort }),
     templateArgs: fields.chat_template_kwargs ?? {},
+    ...breakpoints.hints(body, messages),
     unknown: unknownOf('openai', unknownFields(body)),
   }
   if (fields.web_search_options) warnings.hostedTool('web_search')
@@ -108,8 +113,8 @@ function parse(body: JsonObject): ParsedRequest {
   }
 }
 
-function modernTools(fields: Body, warnings: Warnings): ToolSettings {
-  const tools = parseTools(fields.tools ?? [], 'nested', warnings)
+function modernTools(fields: Body, warnings: Warnings, breakpoints: Breakpoints): ToolSettings {
+  const tools = parseTools(fields.tools ?? [], 'nested', warnings, breakpoints)
   return parseToolChoice(fields.tool_choice, tools, 'nested')
 }
 

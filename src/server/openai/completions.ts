@@ -6,6 +6,7 @@ import type { JsonObject } from '../../std/json.ts'
 import { defined, fieldNames, integerIn, maybe, parseBody, splitUnknown } from '../validate.ts'
 import type { ParsedRequest, WireFormat } from '../wire-format.ts'
 import { encodeReply, openStream } from './encode/completions.ts'
+import { Breakpoints } from './parse/cache-hints.ts'
 import {
   ignoredFields,
   maxTokensOf,
@@ -63,6 +64,7 @@ function parse(body: JsonObject): ParsedRequest {
     ...defined({ seed: fields.seed, topLogprobs: fields.logprobs }),
     ...maxTokensOf(fields.max_tokens),
     choiceCount: fields.n ?? 1,
+    ...new Breakpoints().hints(body, []),
     unknown: unknownOf('openai', splitUnknown(body, bodyNames)),
   }
   const stream = fields.stream === true

@@ -22,6 +22,7 @@ import {
 import type { ParsedRequest, WireFormat } from '../wire-format.ts'
 import { encodeReply } from './encode/responses.ts'
 import { openStream } from './encode/responses-stream.ts'
+import { Breakpoints } from './parse/cache-hints.ts'
 import {
   anyInteger,
   ignoredFields,
@@ -34,7 +35,7 @@ import {
   unsupported,
 } from './parse/fields.ts'
 import { parseResponseFormat } from './parse/response-format.ts'
-import { parseInput } from './parse/responses-input.ts'
+import { type InputNotes, parseInput } from './parse/responses-input.ts'
 import { parseToolChoice, parseTools } from './parse/tools.ts'
 import { Warnings } from './parse/warnings.ts'
 import { responsesVariant } from './variant.ts'
@@ -103,12 +104,14 @@ function parse(body: JsonObject): ParsedRequest {
   if (fields.truncation === 'auto') {
     warnings.add("'truncation' is not done here: a prompt that is too long is refused")
   }
-  const tools = parseTools(fields.tools ?? [], 'flat', warnings)
+  const breakpoints = new Breakpoints()
+  const tools = parseTools(fields.tools ?? [], 'flat', warnings, breakpoints)
+  const messages = [...instructionsOf(fields), ...inputOf(fields.input, { warnings, breakpoints })]
   const request: CompletionRequest = {
     ...emptyRequest,
     kind: 'chat',
     model: fields.model,
-    messages: [...instructionsOf(fields), ...inputOf(fields.input, warnings)],
+    messages,
     ...parseToolChoice(fields.tool_choice, tools, 'flat'),
     parallelToolCalls: fields.parallel_tool_calls ?? true,
     responseFormat: parseResponseFormat(text.format, 'text.format', 'flat'),
@@ -119,6 +122,7 @@ function parse(body: JsonObject): ParsedRequest {
     ...topLogprobsOf(fields),
     reasoning: reasoningOf(fields.reasoning ?? {}),
     templateArgs: fields.chat_template_kwargs ?? {},
+    ...breakpoints.hints(body, messages),
     unknown: unknownOf('responses', unknownFields(body, fields.text ?? {})),
   }
   return {
@@ -128,6 +132,7 @@ function parse(body: JsonObject): ParsedRequest {
       hasInstructions: instructionsOf(fields).length > 0,
       maxTokens: request.maxTokens ?? null,
       metadata: isJsonObject(fields.metadata) ? fields.metadata : {},
+      ...(request.cache?.wantsDiagnostics ? { hasDiagnostics: true } : {}),
     }),
     warnings: warnings.list(),
   }
@@ -157,9 +162,8 @@ function instructionsOf({ instructions }: Body): readonly Message[] {
   return instructions ? [{ role: 'system', content: [{ type: 'text', text: instructions }] }] : []
 }
 
-function inputOf(input: Body['input'], warnings: Warnings): readonly Message[] {
-  if (typeof input !== 'string') return parseInput(input, warnings)
-  return parseInput([{ role: 'user', content: input }], warnings)
+function inputOf(input: Body['input'], notes: InputNotes): readonly Message[] {
+  return parseInput(typeof input === 'string' ? [{ role: 'user', content: input }] : input, notes)
 }
 
 function topLogprobsOf(fields: Body): { topLogprobs?: number } {

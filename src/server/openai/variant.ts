@@ -36,6 +36,8 @@ export interface ResponsesVariant {
   readonly hasInstructions: boolean
   readonly maxTokens: number | null
   readonly metadata: JsonObject
+  /** It tells why its prompt was not cached. Encoders ask the request; this tells replies apart. */
+  readonly hasDiagnostics?: boolean
 }
 
 export function responsesVariant(variant: ResponsesVariant): string {

@@ -1,6 +1,9 @@
+import type { PrefixReport } from '../../cache/prefix/prefix-report.ts'
+import { importedTokensOf } from '../../cache/prefix/prefix-report.ts'
 import { ageSecondsOf, type Entry } from '../../cache/response-cache.ts'
 import type { Phase, Served } from '../../cache/serve-request.ts'
 import type { Completion } from '../../interface/generation.ts'
+import type { Source } from '../../interface/metrics.ts'
 import type { ResponseKey } from '../../key/response-key.ts'
 
 /** Header names and values in turn, as `writeHead` takes them fastest. */
@@ -39,19 +42,35 @@ export function hitHead(source: Hit['source'], entry: Entry, now: number): HeadL
   ]
 }
 
+/**
+ * Where a computed answer came from: `prefix` when KV state was imported for it; what the engine
+ * had resident all along is the engine's.
+ */
+export function sourceOf(live: Live): Source {
+  const report = live.follower.prefix()
+  return report !== undefined && importedTokensOf(report) > 0 ? 'prefix' : live.source
+}
+
+/** Why it was no hit, and what the prefix cache did for it: for people. */
+export function reasonOf(live: Live): string {
+  const { reason } = live.follower.prefix() ?? {}
+  return reason === undefined ? live.reason : `${live.reason}; ${reason}`
+}
+
 /** What tells the client why its answer is being computed (RFC 9211 and our own short ones). */
 export function liveHead(live: Live, start: { readonly cachedTokens: number }): HeadList {
+  const report = live.follower.prefix()
   return [
     'cache-status',
-    cacheStatusOf(live),
+    cacheStatusOf(live, report),
     'x-cache',
     live.outcome === 'bypass' ? 'BYPASS' : 'MISS',
     'x-hyperspace-source',
-    live.source,
+    sourceOf(live),
     'x-hyperspace-key',
     live.key,
     'x-hyperspace-reason',
-    live.reason,
+    reasonOf(live),
     'x-hyperspace-saved-tokens',
     String(start.cachedTokens),
   ]
@@ -82,8 +101,16 @@ function serverTimingOf(phases: readonly Phase[]): string {
   return text
 }
 
-function cacheStatusOf(live: Live): string {
+function cacheStatusOf(live: Live, report: PrefixReport | undefined): string {
   if (live.outcome === 'bypass') return `hyperspace; fwd=bypass; detail="${live.reason}"`
-  if (live.outcome === 'collapsed') return 'hyperspace; fwd=miss; collapsed'
-  return `hyperspace; fwd=miss${live.stores ? '; stored' : ''}`
+  const detail = report === undefined ? '' : detailOf(report)
+  if (live.outcome === 'collapsed') return `hyperspace; fwd=miss; collapsed${detail}`
+  return `hyperspace; fwd=miss${live.stores ? '; stored' : ''}${detail}`
+}
+
+/** `; detail="resident=128 disk=1792"`: prompt tokens that were not computed. */
+function detailOf({ spared }: PrefixReport): string {
+  const counts = Object.entries(spared).filter(([, tokens]) => tokens > 0)
+  if (counts.length === 0) return ''
+  return `; detail="${counts.map(([from, tokens]) => `${from}=${tokens}`).join(' ')}"`
 }

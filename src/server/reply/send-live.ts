@@ -3,9 +3,10 @@ import { CompletionCollector } from '../../cache/collect.ts'
 import type { FlightOrigin } from '../../cache/flights.ts'
 import type { ServeComponents } from '../../cache/serve-request.ts'
 import type { GenerationEvent, Usage } from '../../interface/generation.ts'
+import { type SparedTokens, sparedNone } from '../../interface/metrics.ts'
 import { settlesWithin } from '../../std/signal.ts'
 import type { ReplyContext, WireFormat } from '../wire-format.ts'
-import { commonHead, type Live, liveHead } from './reply-head.ts'
+import { commonHead, type Live, liveHead, sourceOf } from './reply-head.ts'
 import { sendStream } from './send-stream.ts'
 
 export interface LiveReply {
@@ -47,12 +48,20 @@ export async function sendLive(
 
 function countServed(parts: ServeComponents, live: Live, usage: Usage): void {
   const { promptTokens: input, completionTokens: output, cachedTokens } = usage
-  // Whoever joined another's generation saved all of it.
-  const isSaved = live.outcome === 'collapsed' || live.follower.origin() !== undefined
-  const saved = isSaved ? input + output : cachedTokens
   // A peer that delivers after the head was sent is seen here only.
-  const source = live.follower.origin() === undefined ? live.source : 'peer'
-  parts.metrics.answerServed(source, { input, output, saved }, 0)
+  const isFromPeer = live.follower.origin() !== undefined
+  // Whoever joined another's generation saved all of it, unless that other went away.
+  const isComputed = !isFromPeer && live.follower.claim()
+  const isSaved = live.outcome === 'collapsed' || isFromPeer
+  const saved = isSaved ? input + output : cachedTokens
+  const spared = isComputed ? { spared: sparedOf(live, usage) } : {}
+  const source = isFromPeer ? 'peer' : sourceOf(live)
+  parts.metrics.answerServed(source, { input, output, saved, ...spared }, 0)
+}
+
+/** What an upstream says it had cached is resident there. */
+function sparedOf(live: Live, { cachedTokens }: Usage): SparedTokens {
+  return live.follower.prefix()?.spared ?? { ...sparedNone, resident: cachedTokens }
 }
 
 async function sendEvents(

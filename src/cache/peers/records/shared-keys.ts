@@ -1,7 +1,7 @@
 import type { Directory } from '../../../interface/directory.ts'
 import type { Log } from '../../../interface/log.ts'
 import type { Store } from '../../../interface/store.ts'
-import type { LookupKey } from '../../../key/response-key.ts'
+import { type LookupKey, leavesKey } from '../../../key/response-key.ts'
 import type { SwarmTag } from '../../../key/scope.ts'
 import { sharedKeysMax, sharedSweepIntervalMs, sharedSweepKeys } from '../../../limits.ts'
 import type { Clock } from '../../../std/clock.ts'
@@ -28,6 +28,8 @@ export class SharedKeys implements Startable {
   readonly #parts: SharedKeysComponents
   readonly #swarm: SwarmTag | undefined
   readonly #keys = new Set<LookupKey>()
+  /** Those of the keys under which an answer's leaves are, not an answer. */
+  readonly #leaves = new Set<LookupKey>()
   readonly #scope: TaskScope
   #unswept = this.#keys.values()
   #cancelSweep = (): void => undefined
@@ -56,6 +58,11 @@ export class SharedKeys implements Startable {
     return this.#keys.size
   }
 
+  /** How many of the keys are of answers. */
+  get answerCount(): number {
+    return this.#keys.size - this.#leaves.size
+  }
+
   has(key: LookupKey): boolean {
     return this.#keys.has(key)
   }
@@ -68,8 +75,15 @@ export class SharedKeys implements Startable {
     if (added.length > 0) this.#parts.directory.add(added)
   }
 
+  /** Offers the leaves of an answer (spec/receipts.md §5). */
+  addLeaves(key: LookupKey): void {
+    this.add([key])
+    if (this.#keys.has(key)) this.#leaves.add(key)
+  }
+
   /** Withdraws a key, as after eviction. */
   remove(key: LookupKey): void {
+    this.#leaves.delete(key)
     if (this.#keys.delete(key)) this.#parts.directory.remove([key])
   }
 
@@ -86,6 +100,20 @@ export class SharedKeys implements Startable {
       if (signal.aborted) return
     }
     this.add(found)
+    await this.#findLeaves(signal)
+  }
+
+  /** The store does not say which records are leaves; the key of their answer does. */
+  async #findLeaves(signal: AbortSignal): Promise<void> {
+    let count = 0
+    for (const key of this.#keys) {
+      const own = leavesKey(key)
+      if (this.#keys.has(own)) this.#leaves.add(own)
+      count += 1
+      if (count % listedAtOnce > 0) continue
+      await nextTurn()
+      if (signal.aborted) return
+    }
   }
 
   #scheduleSweep(): void {

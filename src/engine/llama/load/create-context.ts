@@ -2,6 +2,7 @@ import type { LlamaEmbeddingContext, LlamaModel } from 'node-llama-cpp'
 import { OperationError } from '../../../errors.ts'
 import { createBatchStrategy } from '../sequence/batch-strategy.ts'
 import { ResidentSequence } from '../sequence/resident-sequence.ts'
+import { SharedContext } from '../sequence/shared-context.ts'
 
 export interface ContextOptions {
   /** For messages. */
@@ -36,9 +37,10 @@ export async function createSequences(
       failedCreationRemedy: false,
     }),
   )
+  const shared = new SharedContext(context)
   return Array.from(
     { length: options.parallel },
-    () => new ResidentSequence(context.getSequence(), options.contextTokens),
+    () => new ResidentSequence(shared, options.contextTokens),
   )
 }
 

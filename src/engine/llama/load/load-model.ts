@@ -8,6 +8,7 @@ import { Embedder } from '../embedder.ts'
 import type { LoadedModel } from '../loaded-model.ts'
 import { Rates } from '../rates.ts'
 import { SequencePool } from '../sequence/sequence-pool.ts'
+import { probeState } from '../state/probe-state.ts'
 import { createEmbeddingContext, createSequences } from './create-context.ts'
 import { createPrompts } from './create-prompts.ts'
 import { modelFacts } from './model-facts.ts'
@@ -54,7 +55,7 @@ export async function loadModel(
 ): Promise<EmbeddedModel> {
   const native = await loadFile(components.llama, options, signal)
   try {
-    return await serve(native, components, options)
+    return await serve(native, { ...components, signal }, options)
   } catch (error) {
     await native.dispose()
     throw error
@@ -78,25 +79,32 @@ async function loadFile(
 
 async function serve(
   native: LlamaModel,
-  components: LoadComponents,
+  components: LoadComponents & { readonly signal: AbortSignal },
   options: LlamaModelOptions & { readonly threads: number },
 ): Promise<EmbeddedModel> {
-  const facts = modelFacts(native)
+  const log = components.log.child({ model: options.name })
   const contextTokens =
     options.contextTokens ?? Math.min(native.trainContextSize, defaultContextTokensMax)
+  const facts = modelFacts(native, contextTokens)
   const sizes = { ...options, contextTokens }
   const sequences = facts.isEmbedder ? [] : await createSequences(native, sizes)
   const loaded: LoadedModel = {
     native,
     facts,
-    ...createPrompts(native, facts, components.log.child({ model: options.name })),
+    ...createPrompts(native, facts, log),
     contextTokens,
     pool: new SequencePool(sequences, components.clock, {
       queueMax: options.queueMax,
       isCuttable: facts.uncuttable === undefined,
     }),
     rates: new Rates(),
+    state: await probeState(sequences, {
+      facts,
+      hasFlashAttention: native.flashAttentionSupported,
+      signal: components.signal,
+    }),
     clock: components.clock,
+    log,
     stopSignal: components.stopSignal,
   }
   return new EmbeddedModel(loaded, {
@@ -107,6 +115,7 @@ async function serve(
       id: options.id,
       hasFlashAttention: native.flashAttentionSupported,
       gpuLayers: native.gpuLayers,
+      isLongRope: facts.isLongRope,
     }),
     embedder: facts.isEmbedder
       ? new Embedder(await createEmbeddingContext(native, sizes), loaded, options.queueMax)

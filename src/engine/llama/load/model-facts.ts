@@ -6,24 +6,28 @@ export interface ModelFacts {
   /** Undefined where the file has none. */
   readonly chatTemplate: string | undefined
   readonly vocabulary: VocabularyMetadata
-  /** Bytes of KV state per token, all layers, F16. */
-  readonly stateBytesPerToken: number
-  /** Why KV state cannot be cut at a token; undefined where it can. */
+  /**
+   * Why KV state cannot be cut at a token, as a clause that continues "because"; undefined where it
+   * can.
+   */
   readonly uncuttable: string | undefined
+  /** What decides the meaning of a row of KV state beside its size (`StateLayout.settings`). */
+  readonly stateSettings: string
+  readonly isLongRope: boolean
   /** Made to give one vector per text, not to write. */
   readonly isEmbedder: boolean
   readonly quantization: string | undefined
   readonly parameters: string | undefined
 }
 
-const keyValueBytes = 2
 /** Architectures that only read. Others count as embedders when the file names a pooling. */
 const encoders = /bert|embedding|t5encoder/
 const poolings: readonly unknown[] = [1, 2, 3]
 
-export function modelFacts(model: LlamaModel): ModelFacts {
+export function modelFacts(model: LlamaModel, contextTokens: number): ModelFacts {
   const metadata: unknown = model.fileInfo.metadata
   const { architecture } = model.fileInfo.metadata.general
+  const rope = lookUp(metadata, architecture, 'rope')
   const vocabulary = lookUp(metadata, 'tokenizer', 'ggml')
   const template = lookUp(metadata, 'tokenizer', 'chat_template')
   return {
@@ -33,8 +37,9 @@ export function modelFacts(model: LlamaModel): ModelFacts {
       tokens: listOf(lookUp(vocabulary, 'tokens'), isText),
       tokenTypes: listOf(lookUp(vocabulary, 'token_type'), isNumber),
     },
-    stateBytesPerToken: stateBytesPerToken(lookUp(metadata, architecture)),
     uncuttable: uncuttable(model),
+    stateSettings: stateSettings(architecture, rope),
+    isLongRope: isLongRope(rope, contextTokens),
     isEmbedder:
       encoders.test(architecture) ||
       poolings.includes(lookUp(metadata, architecture, 'pooling_type')),
@@ -45,30 +50,43 @@ export function modelFacts(model: LlamaModel): ModelFacts {
 
 function uncuttable({ fileInsights }: LlamaModel): string | undefined {
   if (fileInsights.isRecurrent)
-    return 'The model keeps a recurrent state, which has no tokens to cut at'
+    return 'the model keeps a recurrent state, which has no tokens to cut at'
   if (fileInsights.isHybrid)
-    return 'Some layers keep a recurrent state, which has no tokens to cut at'
+    return 'some layers keep a recurrent state, which has no tokens to cut at'
   if ((fileInsights.swaSize ?? 0) > 0)
-    return 'The model forgets tokens that slide out of its attention window'
+    return 'the model forgets tokens that slide out of its attention window'
   return undefined
 }
 
-function stateBytesPerToken(architecture: unknown): number {
-  const layers = numberOf(lookUp(architecture, 'block_count')) ?? 0
-  const attention = lookUp(architecture, 'attention')
-  const heads = numberOf(lookUp(attention, 'head_count')) ?? 1
-  const width = (numberOf(lookUp(architecture, 'embedding_length')) ?? 0) / heads
-  const rowWidth =
-    (numberOf(lookUp(attention, 'key_length')) ?? width) +
-    (numberOf(lookUp(attention, 'value_length')) ?? width)
-  const keyValueHeads = lookUp(attention, 'head_count_kv')
-  // Some models have another count of heads in every layer.
-  const perLayer = listOf(keyValueHeads, isNumber)
-  const headsOfAllLayers =
-    perLayer.length > 0
-      ? perLayer.reduce((sum, count) => sum + count, 0)
-      : layers * (numberOf(keyValueHeads) ?? heads)
-  return headsOfAllLayers * rowWidth * keyValueBytes
+/**
+ * One line: the architecture, which decides the kind of rotary embedding, its settings as the file
+ * has them, and that no LoRA is applied. An absent setting is llama.cpp's default.
+ */
+export function stateSettings(architecture: string, rope: unknown): string {
+  return [architecture, `rope ${flatten(rope).sort().join(' ') || 'default'}`, 'lora none'].join(
+    ' · ',
+  )
+}
+
+/**
+ * Whether positions are turned by the factors for long contexts, where a model has two kinds
+ * (Phi's, `long rope`): all of them are, from the first on, as soon as the context that was asked
+ * for is longer than the original one (`get_rope_factors` in llama.cpp's src/llama-model.cpp).
+ */
+export function isLongRope(rope: unknown, contextTokens: number): boolean {
+  const original = lookUp(rope, 'scaling', 'original_context_length')
+  return original !== undefined && contextTokens > Number(original)
+}
+
+/** Nested settings as `dotted.name=value`. */
+function flatten(settings: unknown, prefix = ''): string[] {
+  if (typeof settings !== 'object' || settings === null) return []
+  return Object.entries(settings).flatMap(([name, value]: [string, unknown]) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? flatten(value, `${prefix}${name}.`)
+      : // 64-bit settings are bigints.
+        [`${prefix}${name}=${String(value)}`],
+  )
 }
 
 function lookUp(value: unknown, ...path: readonly string[]): unknown {
@@ -86,4 +104,3 @@ function listOf<Item>(value: unknown, isItem: (item: unknown) => item is Item): 
 const isText = (value: unknown): value is string => typeof value === 'string'
 const isNumber = (value: unknown): value is number => typeof value === 'number'
 const textOf = (value: unknown): string | undefined => (isText(value) ? value : undefined)
-const numberOf = (value: unknown): number | undefined => (isNumber(value) ? value : undefined)

@@ -8,6 +8,8 @@ export interface NumericFacts {
   readonly hasFlashAttention: boolean
   /** Layers that a GPU computes; 0 on the CPU. */
   readonly gpuLayers: number
+  /** Whether all positions are turned as in a long context (`isLongRope`). */
+  readonly isLongRope: boolean
 }
 
 /**
@@ -26,6 +28,7 @@ export async function numericClass(llama: Llama, facts: NumericFacts): Promise<s
     `${process.arch} ${cpuFeatures(llama.systemInfo)}`,
     `flash attention ${facts.hasFlashAttention ? 'on' : 'off'}`,
     'kv f16',
+    ...(facts.isLongRope ? ['long rope'] : []),
   ].join(' · ')
 }
 

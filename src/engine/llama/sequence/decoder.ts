@@ -7,7 +7,8 @@ import {
 import type { GeneratedToken } from '../../../interface/engine.ts'
 import type { Sampling } from '../../../key/completion-request.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
-import { asTokens, type ResidentSequence } from './resident-sequence.ts'
+import { asTokens } from './ranking.ts'
+import type { ResidentSequence } from './resident-sequence.ts'
 import { isPlainGreedy, repeatPenalty, samplerOptions, seedAt } from './sampling.ts'
 
 export interface DecoderOptions extends AbortOptions {

@@ -1,23 +1,27 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
+import { blockTokens } from '../../../key/state-layout.ts'
+import { commonPrefix } from '../../common-prefix.ts'
 import {
   blockPart,
-  blockTokens,
-  commonPrefix,
   planPrefill,
   planResume,
   type Resident,
+  type ResumePlan,
+  sharedBlockTokens,
   tailChunkTokensMax,
   tiledChunkTokensMin,
 } from './plan-resume.ts'
 
-const cuttable = { isCuttable: true }
+type Held = Omit<Resident, 'partition'>
+const plan = (held: Held, promptTokens: readonly number[], isCuttable = true): ResumePlan =>
+  planResume({ ...held, partition: 'a' }, promptTokens, { partition: 'a', isCuttable })
 const range = (count: number, offset = 0): number[] =>
   Array.from({ length: count }, (_, index) => index + offset)
 
 describe('planResume()', () => {
-  const cases: readonly [string, Resident, number[], number][] = [
+  const cases: readonly [string, Held, number[], number][] = [
     ['nothing resident', { tokenIds: [], blockTokens: 0 }, range(300), 0],
     ['the same prompt again', { tokenIds: range(300), blockTokens: 256 }, range(300), 299],
     [
@@ -67,14 +71,29 @@ describe('planResume()', () => {
   ]
   for (const [name, resident, prompt, expected] of cases) {
     it(`reuses ${expected} of ${prompt.length} tokens for ${name}`, () => {
-      assert.equal(planResume(resident, prompt, cuttable).reuseTokens, expected)
+      assert.equal(plan(resident, prompt).reuseTokens, expected)
     })
   }
 
   it('reuses all or nothing where the memory cannot be cut', () => {
     const resident = { tokenIds: range(40), blockTokens: 0 }
-    assert.equal(planResume(resident, range(60), { isCuttable: false }).reuseTokens, 40)
-    assert.equal(planResume(resident, range(30), { isCuttable: false }).reuseTokens, 0)
+    assert.equal(plan(resident, range(60), false).reuseTokens, 40)
+    assert.equal(plan(resident, range(30), false).reuseTokens, 0)
+  })
+
+  it('reuses nothing of another partition', () => {
+    const resident = { tokenIds: range(300), blockTokens: 256, partition: 'a' }
+    const short = { tokenIds: range(40), blockTokens: 0, partition: 'a' }
+    for (const [held, prompt] of [
+      [resident, range(300)],
+      [short, range(60)],
+    ] as const) {
+      const made = planResume(held, prompt, { partition: 'b', isCuttable: true })
+      assert.equal(made.reuseTokens, 0)
+      assert.equal(sharedBlockTokens(held, prompt, 'b'), 0)
+    }
+    assert.equal(sharedBlockTokens(resident, range(300), 'a'), 256)
+    assert.equal(sharedBlockTokens(resident, range(256), 'a'), 128, 'one token is left')
   })
 
   const residents = fc.record({
@@ -90,12 +109,12 @@ describe('planResume()', () => {
         const tokenIds = [...range(shared), ...range(own, 9000)]
         const tiled = Math.min(tokenIds.length, blocks * tiledChunkTokensMin)
         const resident = { tokenIds, blockTokens: tiled - (tiled % tiledChunkTokensMin) }
-        const plan = planResume(resident, range(prompt), cuttable)
-        assert.ok(plan.reuseTokens <= commonPrefix(tokenIds, range(prompt)))
-        assert.ok(plan.reuseTokens < prompt, 'one token is left to evaluate')
+        const made = plan(resident, range(prompt))
+        assert.ok(made.reuseTokens <= commonPrefix(tokenIds, range(prompt)))
+        assert.ok(made.reuseTokens < prompt, 'one token is left to evaluate')
         assert.equal(
-          Math.min(plan.reuseTokens, resident.blockTokens),
-          Math.min(plan.reuseTokens, blockPart(prompt)),
+          Math.min(made.reuseTokens, resident.blockTokens),
+          Math.min(made.reuseTokens, blockPart(prompt)),
           'each reused token lies in the same part of both',
         )
       }),
@@ -108,14 +127,14 @@ describe('planResume()', () => {
         const tokenIds = range(shared)
         const tiled = Math.min(shared, blocks * tiledChunkTokensMin)
         const resident = { tokenIds, blockTokens: tiled - (tiled % tiledChunkTokensMin) }
-        const plan = planResume(resident, range(prompt), cuttable)
-        let position = plan.reuseTokens
-        for (const { start, end } of planPrefill(plan, prompt)) {
+        const made = plan(resident, range(prompt))
+        let position = made.reuseTokens
+        for (const { start, end } of planPrefill(made, prompt)) {
           assert.equal(start, position)
           position = end
-          if (start < plan.blockTokens) {
+          if (start < made.blockTokens) {
             assert.equal(end % blockTokens, 0)
-            assert.ok(end - start >= tiledChunkTokensMin && end <= plan.blockTokens)
+            assert.ok(end - start >= tiledChunkTokensMin && end <= made.blockTokens)
           } else assert.ok(end - start <= tailChunkTokensMax)
         }
         assert.equal(position, prompt - 1)

@@ -1,14 +1,17 @@
+import { blockTokens } from '../../../key/state-layout.ts'
+import { commonPrefix } from '../../common-prefix.ts'
+
 /**
- * The numerics contract (DESIGN §6, measured): the engine computes KV state with a tiled kernel for
- * chunks of 64 tokens or more and with a vector kernel for fewer, and the two differ in the last
- * bits. So where each kernel is used depends on the prompt alone, never on what happened to be
- * resident:
+ * The numerics contract (DESIGN §6, measured): the engine computes KV state with a tiled kernel
+ * for chunks of 64 tokens or more and with a vector kernel for fewer, and the two differ in the
+ * last bits. So where each kernel is used depends on the prompt alone, never on what happened to
+ * be resident:
  *
  *     0 ............ B ......... P-1   P = prompt tokens, B = whole blocks of the first P-1
  *     tiled, blocks   vector, tail  the last one is decoded
+ *
+ * `tiledChunkTokensMin`: fewest tokens of a chunk that the tiled kernel computes.
  */
-export const blockTokens = 128
-/** Fewest tokens of a chunk that the tiled kernel computes. */
 export const tiledChunkTokensMin = 64
 /** Most tokens of a chunk that the vector kernel computes. */
 export const tailChunkTokensMax = 63
@@ -18,9 +21,11 @@ export interface Resident {
   readonly tokenIds: readonly number[]
   /** Leading tokens that the tiled kernel computed; a multiple of 64. */
   readonly blockTokens: number
+  /** Whose tokens they are (`GenerateOptions.partition`): nobody else may resume from them. */
+  readonly partition: string
 }
 
-export const nothingResident: Resident = { tokenIds: [], blockTokens: 0 }
+export const nothingResident: Resident = { tokenIds: [], blockTokens: 0, partition: '' }
 
 export interface ResumePlan {
   /** Leading tokens kept as they are; everything after them is erased. */
@@ -29,23 +34,31 @@ export interface ResumePlan {
   readonly blockTokens: number
 }
 
+export interface ResumeOptions {
+  /** Of the prompt. */
+  readonly partition: string
+  /**
+   * Whether tokens can be erased from the end (not with sliding windows or recurrent memory).
+   */
+  readonly isCuttable: boolean
+}
+
 /**
  * How much of a sequence serves a prompt such that the answer equals the cold one, bit for bit.
  *
- * A tail token is reused only if this prompt's tail begins where the resident one did: otherwise it
- * was computed with the other kernel. At least the last token is left to evaluate, since its logits
- * are needed.
- *
- * `isCuttable`: whether tokens can be erased from the end (not with sliding windows or recurrent
- * memory).
+ * A tail token is reused only if this prompt's tail begins where the resident one did: otherwise
+ * it was computed with the other kernel. At least the last token is left to evaluate, since its
+ * logits are needed. Nothing is reused of another partition.
  */
 export function planResume(
   resident: Resident,
   promptTokens: readonly number[],
-  options: { readonly isCuttable: boolean },
+  options: ResumeOptions,
 ): ResumePlan {
   const blockEnd = blockPart(promptTokens.length)
-  const common = Math.min(commonPrefix(resident.tokenIds, promptTokens), promptTokens.length - 1)
+  const isOwn = resident.partition === options.partition
+  const equal = isOwn ? commonPrefix(resident.tokenIds, promptTokens) : 0
+  const common = Math.min(equal, promptTokens.length - 1)
   const isSameTail = resident.blockTokens === blockEnd && common >= blockEnd
   const tiled = Math.min(common, blockEnd, resident.blockTokens)
   const reuseTokens = isSameTail ? common : tiled - (tiled % tiledChunkTokensMin)
@@ -56,10 +69,28 @@ export function planResume(
   }
 }
 
+/**
+ * Tokens of the whole blocks that a sequence shares with a prompt's block part: what another
+ * sequence can take over from it.
+ */
+export function sharedBlockTokens(
+  resident: Resident,
+  promptTokens: readonly number[],
+  partition: string,
+): number {
+  if (resident.partition !== partition) return 0
+  const common = commonPrefix(resident.tokenIds, promptTokens)
+  return wholeBlocks(Math.min(common, resident.blockTokens, blockPart(promptTokens.length)))
+}
+
 /** Tokens of the block part: the whole blocks among all tokens but the last. */
 export function blockPart(promptTokens: number): number {
-  const prefillTokens = Math.max(0, promptTokens - 1)
-  return prefillTokens - (prefillTokens % blockTokens)
+  return wholeBlocks(Math.max(0, promptTokens - 1))
+}
+
+/** The tokens of the whole blocks among so many. */
+export function wholeBlocks(tokens: number): number {
+  return tokens - (tokens % blockTokens)
 }
 
 export interface PrefillChunk {
@@ -80,11 +111,4 @@ export function planPrefill(plan: ResumePlan, promptTokens: number): readonly Pr
     start = end
   }
   return chunks
-}
-
-export function commonPrefix(left: readonly number[], right: readonly number[]): number {
-  const limit = Math.min(left.length, right.length)
-  let length = 0
-  while (length < limit && left[length] === right[length]) length += 1
-  return length
 }

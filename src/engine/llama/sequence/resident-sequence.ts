@@ -1,85 +1,103 @@
-import type {
-  ControlledEvaluateIndexOutput,
-  ControlledEvaluateInputItem,
-  LlamaContextSequence,
-  SequenceEvaluateOptions,
-  Token,
-} from 'node-llama-cpp'
+import { rm } from 'node:fs/promises'
+import type { LlamaContextSequence, SequenceEvaluateOptions } from 'node-llama-cpp'
 import { OperationError } from '../../../errors.ts'
 import { assert } from '../../../std/assert.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
-import { nothingResident, planPrefill, type Resident, type ResumePlan } from './plan-resume.ts'
+import { commonPrefix } from '../../common-prefix.ts'
+import type { ResidentPrefix, StateFile } from '../state/native-state.ts'
+import {
+  nothingResident,
+  planPrefill,
+  type Resident,
+  type ResumePlan,
+  sharedBlockTokens,
+  wholeBlocks,
+} from './plan-resume.ts'
+import { asTokens, type RankedInput, type RankedNext, ranked, rankItem } from './ranking.ts'
 import type { PoolSlot } from './sequence-pool.ts'
+import type { SharedContext } from './shared-context.ts'
+import { Turns } from './turns.ts'
 
-/** What the model thinks may come next, before any sampling. */
-export interface RankedNext {
-  readonly best: RankedToken
-  /** The token asked for, or the best one. */
-  readonly wanted: RankedToken
-  /** The likeliest ones, likeliest first. */
-  readonly top: readonly RankedToken[]
-}
-
-export interface RankedToken {
-  readonly tokenId: number
-  /** Natural, at temperature 1. */
-  readonly logprob: number
-}
-
-/** A position to rank: the token there, and which next token to tell about. */
-export interface RankedInput {
-  readonly tokenId: number
-  readonly wanted: number | undefined
+export interface PrefillOptions extends AbortOptions {
+  readonly plan: ResumePlan
+  readonly partition: string
+  /** Called behind each chunk of the block part. */
+  readonly onBlock?: (tokens: number) => void
 }
 
 /**
  * One native sequence, and what of it was computed how. Owns the order of native calls: one at a
  * time, none after `close`. A native call cannot be cut short; it ends within one batch.
+ *
+ * Whoever has leased it calls what changes it; others may look (`resident`), save its state and
+ * copy from it: blocks never change once they are computed.
  */
 export class ResidentSequence implements PoolSlot {
-  readonly #sequence: LlamaContextSequence
+  readonly #context: SharedContext
   readonly #tokensMax: number
+  readonly #turns: Turns = new Turns()
+  #sequence: LlamaContextSequence
   #blockTokens = 0
+  #partition = ''
+  /** Native memory and the library's account of it may differ. */
   #isBroken = false
   #closed: OperationError | undefined
-  #pending: Promise<unknown> = Promise.resolve()
+  #listener: ((resident: ResidentPrefix) => void) | undefined
+  #told: ResidentPrefix = { partition: '', tokenIds: [] }
 
-  constructor(sequence: LlamaContextSequence, contextTokens: number) {
-    this.#sequence = sequence
+  constructor(context: SharedContext, contextTokens: number) {
+    this.#context = context
+    this.#sequence = context.openSequence()
     // The library shifts the context when it is full, which would falsify everything after it.
     this.#tokensMax = contextTokens - 1
   }
 
   get resident(): Resident {
     if (this.#isBroken || this.#closed !== undefined) return nothingResident
-    return { tokenIds: this.#sequence.contextTokens, blockTokens: this.#blockTokens }
+    return {
+      tokenIds: this.#sequence.contextTokens,
+      blockTokens: this.#blockTokens,
+      partition: this.#partition,
+    }
+  }
+
+  /**
+   * Tells of the whole blocks that it holds, now and whenever they change. One listener at most.
+   */
+  watch(listener: (resident: ResidentPrefix) => void): void {
+    this.#listener = listener
+    if (this.#told.tokenIds.length > 0) listener(this.#told)
   }
 
   /** Evaluates all prompt tokens but the last, from what the plan keeps. */
-  async prefill(
-    promptTokens: readonly number[],
-    plan: ResumePlan,
-    options: AbortOptions,
-  ): Promise<void> {
-    options.signal.throwIfAborted()
-    await this.#cut(plan.reuseTokens)
-    for (const { start, end } of planPrefill(plan, promptTokens.length)) {
-      options.signal.throwIfAborted()
-      const chunk = asTokens(promptTokens.slice(start, end))
-      this.#assertRoom(chunk.length)
-      await this.#native(() => this.#sequence.evaluateWithoutGeneratingNewTokens(chunk))
-      if (end <= plan.blockTokens) this.#blockTokens = end
+  async prefill(promptTokens: readonly number[], options: PrefillOptions): Promise<void> {
+    const { plan, partition, onBlock, signal } = options
+    signal.throwIfAborted()
+    try {
+      await this.#cut(plan.reuseTokens)
+      this.#partition = partition
+      for (const { start, end } of planPrefill(plan, promptTokens.length)) {
+        signal.throwIfAborted()
+        await this.#evaluate(promptTokens.slice(start, end))
+        if (end > plan.blockTokens) continue
+        this.#blockTokens = end
+        onBlock?.(end - start)
+      }
+    } finally {
+      this.#tell()
     }
   }
 
   /** Evaluates a token and draws the next one. */
   async sample(tokenId: number, options: SequenceEvaluateOptions): Promise<number> {
     this.#assertRoom(1)
-    return await this.#native(async () => {
-      const drawn = await this.#sequence.evaluate(asTokens([tokenId]), options).next()
-      assert(typeof drawn.value === 'number', 'A draw that may yield the end always yields')
-      return drawn.value
-    })
+    return await this.#native(() =>
+      this.#context.evaluate(async () => {
+        const drawn = await this.#sequence.evaluate(asTokens([tokenId]), options).next()
+        assert(typeof drawn.value === 'number', 'A draw that may yield the end always yields')
+        return drawn.value
+      }),
+    )
   }
 
   /**
@@ -89,7 +107,9 @@ export class ResidentSequence implements PoolSlot {
   async rank(inputs: readonly RankedInput[], topCount: number): Promise<readonly RankedNext[]> {
     this.#assertRoom(inputs.length)
     const items = inputs.map(input => rankItem(input, topCount))
-    const outputs = await this.#native(() => this.#sequence.controlledEvaluate(items))
+    const outputs = await this.#native(() =>
+      this.#context.evaluate(() => this.#sequence.controlledEvaluate(items)),
+    )
     return inputs.map((input, index) => ranked(outputs[index], input.wanted, topCount))
   }
 
@@ -98,10 +118,95 @@ export class ResidentSequence implements PoolSlot {
     await this.#cut(this.#sequence.nextTokenIndex - 1)
   }
 
+  /** Forgets everything. */
+  async clear(): Promise<void> {
+    try {
+      await this.#cut(0)
+    } finally {
+      this.#tell()
+    }
+  }
+
+  /**
+   * Takes over the whole blocks that `source`, which may be busy, shares with the prompt by now.
+   * Nothing happens when there are none any more.
+   * @throws engine_failed; then nothing is resident
+   */
+  async forkFrom(
+    source: ResidentSequence,
+    promptTokens: readonly number[],
+    partition: string,
+  ): Promise<void> {
+    try {
+      await this.#context.transfer(async () => {
+        // The source's turn: none of its native calls runs while it is copied.
+        const tokens = await source.#turns.run(async () => {
+          const shared = sharedBlockTokens(source.resident, promptTokens, partition)
+          if (shared > 0) await this.#copy(source, shared)
+          return shared
+        })
+        const next = promptTokens.slice(tokens, tokens + 1)
+        if (tokens === 0 || next.length === 0) return
+        // The copy is carried out by the next evaluation. What comes first may be another
+        // transfer, so a token is evaluated for it here, and taken back.
+        await this.#evaluate(next)
+        await this.#cut(tokens)
+        this.#blockTokens = tokens
+        this.#partition = partition
+      })
+    } finally {
+      this.#tell()
+    }
+  }
+
+  /**
+   * Replaces what is resident by a file's state, of blocks.
+   * @throws engine_failed; then nothing is resident
+   */
+  async load(file: StateFile, partition: string): Promise<void> {
+    try {
+      await this.#context.transfer(async () => {
+        await this.#cut(0)
+        await this.#native(() => this.#loadFile(file))
+        this.#blockTokens = file.tokenIds.length
+        this.#partition = partition
+      })
+    } finally {
+      this.#tell()
+    }
+  }
+
+  /**
+   * Writes the state of all that is resident, if it begins with the file's tokens, as blocks. Any
+   * sequence may be saved, a busy one between two native calls.
+   * @returns whether it was written
+   * @throws engine_failed, when it could not be; then there is no file
+   */
+  async save(file: StateFile, partition: string): Promise<boolean> {
+    return await this.#context.transfer(() =>
+      this.#turns.run(async () => {
+        if (this.#closed !== undefined) throw this.#closed
+        if (!this.holds(file.tokenIds, partition)) return false
+        await this.#saveFile(file)
+        return true
+      }),
+    )
+  }
+
+  /** Whether these tokens are resident, each computed as a part of a block. */
+  holds(tokenIds: readonly number[], partition: string): boolean {
+    const { resident } = this
+    return (
+      resident.partition === partition &&
+      resident.blockTokens >= tokenIds.length &&
+      commonPrefix(resident.tokenIds, tokenIds) === tokenIds.length
+    )
+  }
+
   /** No native call begins from now on; resolves when the running one has ended. */
   async close(reason: OperationError): Promise<void> {
     this.#closed = reason
-    await this.#pending
+    await this.#turns.idle()
   }
 
   #assertRoom(tokens: number): void {
@@ -111,78 +216,90 @@ export class ResidentSequence implements PoolSlot {
     )
   }
 
+  async #evaluate(tokenIds: readonly number[]): Promise<void> {
+    this.#assertRoom(tokenIds.length)
+    const chunk = asTokens(tokenIds)
+    await this.#native(() =>
+      this.#context.evaluate(() => this.#sequence.evaluateWithoutGeneratingNewTokens(chunk)),
+    )
+  }
+
   async #cut(length: number): Promise<void> {
-    const end = this.#sequence.nextTokenIndex
-    const start = this.#isBroken ? 0 : length
-    if (start < end) {
-      await this.#native(() => this.#sequence.eraseContextTokenRanges([{ start, end }]))
+    if (this.#isBroken) {
+      await this.#native(() => this.#reopen())
+      return
     }
-    this.#blockTokens = Math.min(this.#blockTokens, start)
+    const end = this.#sequence.nextTokenIndex
+    if (length < end) {
+      await this.#native(() => this.#sequence.eraseContextTokenRanges([{ start: length, end }]))
+    }
+    this.#blockTokens = Math.min(this.#blockTokens, length)
+  }
+
+  /**
+   * Begins anew with an empty sequence: after a failure the library may hold it for empty while
+   * its native memory is not (engine.md §3), so that erasing would do nothing.
+   */
+  async #reopen(): Promise<void> {
+    await this.#sequence.dispose()
+    this.#sequence = this.#context.openSequence()
+    this.#blockTokens = 0
     this.#isBroken = false
   }
 
-  async #native<Result>(call: () => Promise<Result>): Promise<Result> {
-    if (this.#closed !== undefined) throw this.#closed
-    const run = call()
-    this.#pending = Promise.allSettled([run])
+  /** Within the source's turn. */
+  async #copy(source: ResidentSequence, tokens: number): Promise<void> {
+    await this.#cut(0)
+    await this.#native(() => this.#context.copy(this.#sequence, source.#sequence, tokens))
+  }
+
+  async #loadFile({ path, tokenIds }: StateFile): Promise<void> {
+    await this.#sequence.loadStateFromFile(path, { acceptRisk: true })
+    const loaded = this.#sequence.contextTokens
+    if (loaded.length === tokenIds.length && commonPrefix(loaded, tokenIds) === loaded.length)
+      return
+    throw new Error('The file holds the state of other tokens')
+  }
+
+  async #saveFile({ path }: StateFile): Promise<void> {
     try {
-      return await run
+      await this.#sequence.saveStateToFile(path)
     } catch (error) {
-      // Native memory and the library's account of it may differ now: begin anew with the next
-      // request.
-      this.#isBroken = true
-      throw new OperationError('engine_failed', 'llama.cpp could not evaluate the request', {
+      await rm(path, { force: true })
+      throw new OperationError('engine_failed', 'llama.cpp could not write KV state', {
         origin: 'engine',
         retryable: true,
         cause: error,
       })
     }
   }
-}
 
-function rankItem({ tokenId, wanted }: RankedInput, topCount: number): ControlledEvaluateInputItem {
-  const [token] = asTokens([tokenId])
-  assert(token !== undefined, 'One token in, one out')
-  // `includeMax` tests the wrong condition in the native code; the greedy choice is the same token.
-  const filter = {
-    tokens: wanted === undefined ? [] : asTokens([wanted]),
-    includeSelected: true,
-    includeTop: topCount,
+  #tell(): void {
+    const { tokenIds, blockTokens, partition } = this.resident
+    const blocks = tokenIds.slice(0, wholeBlocks(blockTokens))
+    const { tokenIds: told } = this.#told
+    const isEqual = told.length === blocks.length && commonPrefix(told, blocks) === told.length
+    if (isEqual && (told.length === 0 || this.#told.partition === partition)) return
+    this.#told = { partition, tokenIds: blocks }
+    this.#listener?.(this.#told)
   }
-  return [token, { generateNext: { token: true, totalLogitWeight: true, logits: { filter } } }]
-}
 
-function ranked(
-  output: ControlledEvaluateIndexOutput | undefined,
-  wanted: number | undefined,
-  topCount: number,
-): RankedNext {
-  const { token, logits, totalLogitWeight } = output?.next ?? {}
-  const logitOf = new Map<number, number>(logits)
-  const best = token ?? undefined
-  const bestLogit = best === undefined ? undefined : logitOf.get(best)
-  assert(
-    best !== undefined && bestLogit !== undefined && totalLogitWeight !== undefined,
-    'The engine tells what was asked of it',
-  )
-  const logTotal = Math.log(totalLogitWeight)
-  const rank = (tokenId: number): RankedToken => {
-    const logit = logitOf.get(tokenId)
-    assert(logit !== undefined, 'The engine tells the logit of every token asked for')
-    return { tokenId, logprob: Math.min(0, logit - bestLogit - logTotal) }
+  async #native<Result>(call: () => Promise<Result>): Promise<Result> {
+    return await this.#turns.run(async () => {
+      if (this.#closed !== undefined) throw this.#closed
+      try {
+        return await call()
+      } catch (error) {
+        // Native memory and the library's account of it may differ now: begin anew with the next
+        // request.
+        this.#isBroken = true
+        this.#tell()
+        throw new OperationError('engine_failed', 'llama.cpp could not evaluate the request', {
+          origin: 'engine',
+          retryable: true,
+          cause: error,
+        })
+      }
+    })
   }
-  const likeliest = [...logitOf].sort((a, b) => b[1] - a[1]).slice(0, topCount)
-  return {
-    best: rank(best),
-    wanted: rank(wanted ?? best),
-    top: likeliest.map(([tokenId]) => rank(tokenId)),
-  }
-}
-
-/** node-llama-cpp brands its token ids. */
-export function asTokens(tokenIds: readonly number[]): Token[] {
-  return tokenIds.map(tokenId => {
-    assert(Number.isSafeInteger(tokenId) && tokenId >= 0, 'A token id is a count')
-    return tokenId as Token
-  })
 }

@@ -3,7 +3,8 @@ import type { EngineLoad } from '../../../interface/engine.ts'
 import { assert } from '../../../std/assert.ts'
 import type { Clock } from '../../../std/clock.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
-import { planResume, type Resident, type ResumePlan } from './plan-resume.ts'
+import { type LeaseRequest, type LeaseStart, planLease, planVictim } from './plan-lease.ts'
+import type { Resident } from './plan-resume.ts'
 
 /** What the pool lends: something with resident tokens. */
 export interface PoolSlot {
@@ -12,7 +13,8 @@ export interface PoolSlot {
 
 export interface Lease<Slot> {
   readonly slot: Slot
-  readonly plan: ResumePlan
+  /** What it is best begun from. */
+  readonly start: LeaseStart<Slot>
   /** Gives the slot back. Call once, when nothing of the work runs any more. */
   release(): void
 }
@@ -25,7 +27,7 @@ export interface SequencePoolOptions {
 }
 
 interface Waiter<Slot> {
-  readonly promptTokens: readonly number[]
+  readonly request: LeaseRequest
   readonly grant: (lease: Lease<Slot>) => void
   readonly refuse: (error: unknown) => void
 }
@@ -36,9 +38,8 @@ const newestWeight = 0.2
 const firstServiceMs = 1_000
 
 /**
- * Lends a fixed set of sequences, first come first served, with a bounded queue in front. Who is
- * served gets the idle sequence that spares it most prefill; among equals the one that was used
- * longest ago, so that warm prefixes last.
+ * Lends a fixed set of sequences, first come first served, with a bounded queue in front. Which one
+ * somebody gets, and what it is begun from, is `planLease`'s to say.
  */
 export class SequencePool<Slot extends PoolSlot> {
   readonly #clock: Clock
@@ -70,12 +71,24 @@ export class SequencePool<Slot extends PoolSlot> {
    * @throws engine_busy with `retryAfterMs` when the queue is full; the signal's reason when it
    * fires first
    */
-  async lease(promptTokens: readonly number[], options: AbortOptions): Promise<Lease<Slot>> {
+  async lease(request: LeaseRequest, options: AbortOptions): Promise<Lease<Slot>> {
     options.signal.throwIfAborted()
     if (this.#closed !== undefined) throw this.#closed
-    if (this.#idle.length > 0) return this.#lend(promptTokens)
+    if (this.#idle.length > 0) return this.#lendFor(request)
     if (this.#waiting.length >= this.#options.queueMax) throw this.#busy()
-    return await this.#wait(promptTokens, options.signal)
+    return await this.#wait(request, options.signal)
+  }
+
+  /**
+   * The idle slot whose resident tokens are worth least, for work that can wait until nobody else
+   * needs it. @throws engine_busy, when none is idle
+   */
+  leaseIdle(): Lease<Slot> {
+    if (this.#closed !== undefined) throw this.#closed
+    if (this.#idle.length === 0) throw this.#busy()
+    const slots = this.#idle
+    const victim = planVictim(slots.map(({ resident }) => ({ resident, isIdle: true })))
+    return this.#lend(slotAt(slots, victim), { type: 'resident' })
   }
 
   /**
@@ -88,7 +101,7 @@ export class SequencePool<Slot extends PoolSlot> {
     this.#idle = [...this.#slots]
   }
 
-  #wait(promptTokens: readonly number[], signal: AbortSignal): Promise<Lease<Slot>> {
+  #wait(request: LeaseRequest, signal: AbortSignal): Promise<Lease<Slot>> {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
         signal.removeEventListener('abort', onAbort)
@@ -97,7 +110,7 @@ export class SequencePool<Slot extends PoolSlot> {
       }
       const onAbort = (): void => waiter.refuse(signal.reason)
       const waiter: Waiter<Slot> = {
-        promptTokens,
+        request,
         grant: lease => {
           leave()
           resolve(lease)
@@ -112,9 +125,20 @@ export class SequencePool<Slot extends PoolSlot> {
     })
   }
 
-  #lend(promptTokens: readonly number[]): Lease<Slot> {
-    const { slot, plan } = this.#best(promptTokens)
-    this.#idle.splice(this.#idle.indexOf(slot), 1)
+  #lendFor(request: LeaseRequest): Lease<Slot> {
+    // Busy ones cannot be lent, but copied from.
+    const slots = [...this.#idle, ...this.#slots.filter(slot => !this.#idle.includes(slot))]
+    const idle = this.#idle.length
+    const candidates = slots.map(({ resident }, index) => ({ resident, isIdle: index < idle }))
+    const { slot, start } = planLease(request, candidates, this.#options)
+    if (start.type !== 'fork') return this.#lend(slotAt(slots, slot), start)
+    const source = slotAt(slots, start.source)
+    this.#touch(source)
+    return this.#lend(slotAt(slots, slot), { type: 'fork', source })
+  }
+
+  #lend(slot: Slot, start: LeaseStart<Slot>): Lease<Slot> {
+    this.#idle = this.#idle.filter(other => other !== slot)
     const startedMs = this.#clock.monotonicMs()
     let isLent = true
     const release = (): void => {
@@ -125,23 +149,13 @@ export class SequencePool<Slot extends PoolSlot> {
       this.#serviceMs += newestWeight * (tookMs - this.#serviceMs)
       this.#takeBack(slot)
     }
-    return { slot, plan, release }
+    return { slot, start, release }
   }
 
-  #best(promptTokens: readonly number[]): { slot: Slot; plan: ResumePlan } {
-    const candidates = this.#idle.map(slot => ({
-      slot,
-      plan: planResume(slot.resident, promptTokens, this.#options),
-    }))
-    const best = candidates.reduce<(typeof candidates)[number] | undefined>(
-      (best, candidate) =>
-        best !== undefined && best.plan.reuseTokens >= candidate.plan.reuseTokens
-          ? best
-          : candidate,
-      undefined,
-    )
-    assert(best !== undefined, 'A slot is idle when one is lent')
-    return best
+  /** Its prefix was of use just now. */
+  #touch(slot: Slot): void {
+    if (!this.#idle.includes(slot)) return
+    this.#idle = [...this.#idle.filter(other => other !== slot), slot]
   }
 
   #takeBack(slot: Slot): void {
@@ -149,7 +163,7 @@ export class SequencePool<Slot extends PoolSlot> {
     const [next] = this.#waiting
     // Lent in the same turn: whoever asked later must not slip in before the waiter's promise has
     // run.
-    if (next !== undefined) next.grant(this.#lend(next.promptTokens))
+    if (next !== undefined) next.grant(this.#lendFor(next.request))
   }
 
   #busy(): OperationError {
@@ -164,4 +178,10 @@ export class SequencePool<Slot extends PoolSlot> {
       },
     )
   }
+}
+
+function slotAt<Slot>(slots: readonly Slot[], index: number): Slot {
+  const slot = slots[index]
+  assert(slot !== undefined, 'The plan names a slot')
+  return slot
 }

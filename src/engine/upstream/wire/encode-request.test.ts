@@ -3,7 +3,7 @@ import { describe, it } from 'node:test'
 import { OperationError } from '../../../errors.ts'
 import { type CompletionRequest, emptyRequest } from '../../../key/completion-request.ts'
 import { dialectOf, type UpstreamKind } from './dialect.ts'
-import { encodeRequest } from './encode-request.ts'
+import { encodeRequest, type SlotChoice } from './encode-request.ts'
 
 function encode(
   fields: Partial<CompletionRequest>,
@@ -24,6 +24,20 @@ function encode(
 const schema = { type: 'object' }
 
 describe('encodeRequest()', () => {
+  it('leaves slots to the client, unless this node has chosen one', () => {
+    const fields = { id_slot: 3, cache_prompt: false, n_cache_reuse: 64 }
+    const unknown = { api: 'openai', fields } as const
+    const request: CompletionRequest = { ...emptyRequest, kind: 'chat', model: 'alias', unknown }
+    const options = { model: 'm', dialect: dialectOf('llama-server', 'http://127.0.0.1:1') }
+    const slotsOf = (slot?: SlotChoice): unknown[] => {
+      const { body } = encodeRequest(request, { ...options, withStreamOptions: true, slot })
+      return ['id_slot', 'cache_prompt', 'n_cache_reuse'].map(name => body[name])
+    }
+    assert.deepEqual(slotsOf(), [3, false, 64])
+    assert.deepEqual(slotsOf(1), [1, true, undefined])
+    assert.deepEqual(slotsOf('any'), [undefined, false, undefined])
+  })
+
   it('writes every neutral field under its OpenAI name', () => {
     const body = encode({
       tools: [{ type: 'function', name: 'f', description: 'does', parameters: schema }],

@@ -16,7 +16,14 @@ export interface EncodeOptions {
   readonly dialect: Dialect
   /** Whether usage is asked for; some servers refuse the field. */
   readonly withStreamOptions: boolean
+  readonly slot?: SlotChoice | undefined
 }
+
+/**
+ * The slot of a llama-server that is to answer, beginning from what it holds; or any, beginning
+ * from nothing.
+ */
+export type SlotChoice = number | 'any'
 
 /** Below the API's base. */
 export interface EncodedRequest {
@@ -82,9 +89,17 @@ function commonFields(request: CompletionRequest, options: EncodeOptions): Field
     stream_options: options.withStreamOptions ? { include_usage: true } : undefined,
     ...samplingFields(request.sampling),
     seed: request.seed,
+    ...slotFields(options.slot),
     stop: request.stop.length === 0 ? undefined : request.stop,
     n: request.choiceCount === 1 ? undefined : request.choiceCount,
   }
+}
+
+/** What the client itself says of slots holds only where nobody here decides. */
+function slotFields(slot: SlotChoice | undefined): Fields {
+  if (slot === undefined) return {}
+  const isAny = slot === 'any'
+  return { id_slot: isAny ? undefined : slot, cache_prompt: !isAny, n_cache_reuse: undefined }
 }
 
 function textFields(request: CompletionRequest): Fields {

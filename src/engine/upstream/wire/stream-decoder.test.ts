@@ -42,6 +42,36 @@ function callsOf(deltas: readonly JsonObject[]): readonly string[] {
 
 const calls = (...toolCalls: readonly JsonObject[]): JsonObject => ({ tool_calls: toolCalls })
 
+describe('StreamDecoder reads what the upstream cached', () => {
+  const counts = { prompt_tokens: 100, completion_tokens: 2 }
+  const usageOf = (usage: JsonObject) => {
+    const choice = { index: 0, delta: { content: 'x' }, finish_reason: 'stop' }
+    const end = decode([{ choices: [choice] }, { choices: [], usage: { ...counts, ...usage } }])
+    const last = end.at(-1)
+    assert.ok(last?.type === 'usage')
+    return last.usage
+  }
+
+  it('as OpenAI tells it, and as gateways before Anthropic do', () => {
+    const details = { cached_tokens: 60, cache_write_tokens: 30 }
+    for (const usage of [
+      { prompt_tokens_details: details },
+      { prompt_tokens_details: { cached_tokens: 60 }, cache_creation_input_tokens: 30 },
+    ]) {
+      const { cachedTokens, cacheWriteTokens } = usageOf(usage)
+      assert.deepEqual([cachedTokens, cacheWriteTokens], [60, 30])
+    }
+  })
+
+  it('as nothing where it tells nothing, or what is no count', () => {
+    assert.equal('cacheWriteTokens' in usageOf({}), false)
+    const odd = { cached_tokens: -1, cache_write_tokens: '3' }
+    const { cachedTokens, ...rest } = usageOf({ prompt_tokens_details: odd })
+    assert.equal(cachedTokens, 0)
+    assert.equal('cacheWriteTokens' in rest, false)
+  })
+})
+
 describe('StreamDecoder reads tool calls', () => {
   it('in pieces, several at once', () => {
     const found = callsOf([

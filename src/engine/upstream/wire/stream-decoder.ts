@@ -154,10 +154,15 @@ export class StreamDecoder {
     if (promptTokens === undefined) return
     const completionTokens = countOf(usage['completion_tokens']) ?? 0
     const cached = detailOf(usage['prompt_tokens_details'], 'cached_tokens')
+    // OpenAI's word, and that of gateways before Anthropic's API.
+    const written =
+      detailOf(usage['prompt_tokens_details'], 'cache_write_tokens') ??
+      countOf(usage['cache_creation_input_tokens'])
     const reasoning = detailOf(usage['completion_tokens_details'], 'reasoning_tokens')
     this.#usage = {
       promptTokens,
       cachedTokens: cached ?? 0,
+      ...(written === undefined || written === 0 ? {} : { cacheWriteTokens: written }),
       completionTokens,
       reasoningTokens: Math.min(reasoning ?? 0, completionTokens),
     }

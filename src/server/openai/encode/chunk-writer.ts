@@ -19,7 +19,7 @@ export class ChunkWriter {
   readonly #head: string
   readonly #tail: string
   readonly #isUsageIncluded: boolean
-  readonly #isHit: boolean
+  readonly #context: ReplyContext
 
   constructor(context: ReplyContext, idPrefix: string, object: string) {
     const { request, variant } = context.parsed
@@ -31,7 +31,7 @@ export class ChunkWriter {
       system_fingerprint: systemFingerprint,
     })
     this.#isUsageIncluded = readChatVariant(variant).isUsageIncluded
-    this.#isHit = context.isHit
+    this.#context = context
     this.#head = `data: ${common.slice(0, -1)},"choices":[`
     this.#tail = this.#isUsageIncluded ? '],"usage":null}\n\n' : ']}\n\n'
   }
@@ -44,7 +44,7 @@ export class ChunkWriter {
   /** The chunk without choices that tells the usage, where it was asked for. */
   usage(usage: Usage): string {
     if (!this.#isUsageIncluded) return ''
-    return `${this.#head}],"usage":${JSON.stringify(usageObject(usage, this.#isHit))}}\n\n`
+    return `${this.#head}],"usage":${JSON.stringify(usageObject(usage, this.#context.isHit))}}\n\n`
   }
 
   end(): string {

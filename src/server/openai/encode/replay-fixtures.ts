@@ -45,12 +45,18 @@ export function aCompletion(options: { readonly choicesMax: number }): fc.Arbitr
     modelId: fc.constant(`sha256:${'0'.repeat(64)}` as ModelId),
     created: fc.nat(),
     choices: fc.array(choice, { minLength: 1, maxLength: options.choicesMax }),
-    usage: fc.record({
-      promptTokens: fc.nat(),
-      cachedTokens: fc.nat(),
-      completionTokens: fc.nat(),
-      reasoningTokens: fc.nat(),
-    }),
+    usage: fc
+      .record({
+        cachedTokens: fc.nat(),
+        cacheWriteTokens: fc.nat(),
+        otherTokens: fc.nat(),
+        completionTokens: fc.nat(),
+        reasoningTokens: fc.nat(),
+      })
+      .map(({ otherTokens, ...counts }) => ({
+        ...counts,
+        promptTokens: counts.cachedTokens + counts.cacheWriteTokens + otherTokens,
+      })),
   })
 }
 
@@ -158,6 +164,7 @@ function chatUsage(usage: unknown): unknown {
   return {
     prompt: told['prompt_tokens'],
     cached: object(told['prompt_tokens_details'])['cached_tokens'],
+    written: object(told['prompt_tokens_details'])['cache_write_tokens'],
     completion: told['completion_tokens'],
     reasoning: object(told['completion_tokens_details'])['reasoning_tokens'],
     total: told['total_tokens'],

@@ -87,6 +87,7 @@ function usageOf(completion: Completion): object {
   return {
     prompt: promptTokens,
     cached: cachedTokens,
+    written: completion.usage.cacheWriteTokens,
     completion: completionTokens,
     reasoning: reasoningTokens,
     total: promptTokens + completionTokens,
@@ -214,7 +215,7 @@ describe('a hit', () => {
     modelId: 'sha256:00' as Completion['modelId'],
     created: 1,
     choices: [{ parts: [{ type: 'text', text: 'Hello' }], finish: 'stop' }],
-    usage: usage(7, 3, 1, 0),
+    usage: { ...usage(7, 3, 1, 0), cacheWriteTokens: 2 },
   }
 
   it('reports all prompt tokens as cached, whatever the first asker had', () => {
@@ -222,11 +223,14 @@ describe('a hit', () => {
       chatCompletions.encodeReply(completion, contextOf(chatCompletions, hello, true)),
     )
     assert.equal(chat.usage.prompt_tokens_details.cached_tokens, 7)
+    assert.equal(chat.usage.prompt_tokens_details.cache_write_tokens, 0)
     const body = { model: 'm', input: 'hi' }
     const response = JSON.parse(responses.encodeReply(completion, contextOf(responses, body, true)))
-    assert.equal(response.usage.input_tokens_details.cached_tokens, 7)
+    const hit = { cached_tokens: 7, cache_write_tokens: 0 }
+    assert.deepEqual(response.usage.input_tokens_details, hit)
     const missed = JSON.parse(responses.encodeReply(completion, contextOf(responses, body)))
-    assert.equal(missed.usage.input_tokens_details.cached_tokens, 3)
+    const miss = { cached_tokens: 3, cache_write_tokens: 2 }
+    assert.deepEqual(missed.usage.input_tokens_details, miss)
   })
 
   it('writes the chunks of chat/completions as OpenAI does', () => {

@@ -7,6 +7,7 @@ import type {
   Usage,
 } from '../../../interface/generation.ts'
 import type { JsonObject } from '../../../std/json.ts'
+import { responseDiagnostics } from '../../prompt-cache/diagnostics.ts'
 import type { ReplyContext, StreamEncoder } from '../../wire-format.ts'
 import { errorObject } from '../errors.ts'
 import { keepAliveComment } from './chunk-writer.ts'
@@ -150,6 +151,7 @@ class ResponsesStream implements StreamEncoder {
       ...finishFields(this.#finish, this.#context.created),
       output: this.#outputSoFar(),
       usage: responseUsage(usage, this.#context.isHit),
+      ...responseDiagnostics(this.#context, usage.cachedTokens),
     }
     return this.#response(`response.${state.status}`, state)
   }

@@ -1,6 +1,7 @@
 import type { Completion, FinishReason } from '../../../interface/generation.ts'
 import { type CompletionRequest, type Tool, textOf } from '../../../key/completion-request.ts'
 import type { Json, JsonObject } from '../../../std/json.ts'
+import { responseDiagnostics } from '../../prompt-cache/diagnostics.ts'
 import type { ReplyContext } from '../../wire-format.ts'
 import { type ResponsesVariant, readResponsesVariant } from '../variant.ts'
 import { incompleteReason, outputItems } from './response-items.ts'
@@ -13,6 +14,7 @@ export function encodeReply(completion: Completion, context: ReplyContext): stri
     ...finishFields(choice?.finish ?? 'stop', context.created),
     output: choice === undefined ? [] : outputItems(choice, context.id),
     usage: responseUsage(completion.usage, context.isHit),
+    ...responseDiagnostics(context, completion.usage.cachedTokens),
   })
 }
 
@@ -24,6 +26,7 @@ export interface ResponseState {
   readonly error: JsonObject | null
   readonly output: readonly JsonObject[]
   readonly usage: JsonObject | null
+  readonly prompt_cache_diagnostics?: JsonObject
 }
 
 export const startedState: ResponseState = {

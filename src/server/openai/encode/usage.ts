@@ -1,18 +1,17 @@
 import type { Choice, TextKind, TokenLogprob, Usage } from '../../../interface/generation.ts'
 import type { JsonObject } from '../../../std/json.ts'
+import { promptShares } from '../../prompt-cache/prompt-shares.ts'
 
-/**
- * `usage` of chat/completions and completions. On a hit nothing was computed: all prompt tokens
- * count as cached.
- */
+/** `usage` of chat/completions and completions. */
 export function usageObject(usage: Usage, isHit: boolean): JsonObject {
+  const { cachedTokens, writtenTokens } = promptShares(usage, isHit)
   return {
     prompt_tokens: usage.promptTokens,
     completion_tokens: usage.completionTokens,
     total_tokens: usage.promptTokens + usage.completionTokens,
     prompt_tokens_details: {
-      cached_tokens: cachedTokens(usage, isHit),
-      cache_write_tokens: 0,
+      cached_tokens: cachedTokens,
+      cache_write_tokens: writtenTokens,
       audio_tokens: 0,
     },
     completion_tokens_details: {
@@ -26,17 +25,14 @@ export function usageObject(usage: Usage, isHit: boolean): JsonObject {
 
 /** `usage` of responses. */
 export function responseUsage(usage: Usage, isHit: boolean): JsonObject {
+  const { cachedTokens, writtenTokens } = promptShares(usage, isHit)
   return {
     input_tokens: usage.promptTokens,
-    input_tokens_details: { cached_tokens: cachedTokens(usage, isHit), cache_write_tokens: 0 },
+    input_tokens_details: { cached_tokens: cachedTokens, cache_write_tokens: writtenTokens },
     output_tokens: usage.completionTokens,
     output_tokens_details: { reasoning_tokens: usage.reasoningTokens },
     total_tokens: usage.promptTokens + usage.completionTokens,
   }
-}
-
-function cachedTokens(usage: Usage, isHit: boolean): number {
-  return isHit ? usage.promptTokens : usage.cachedTokens
 }
 
 /** Log-probabilities as chat/completions and responses both write them. */

@@ -11,6 +11,7 @@ import {
   parseAt,
   refuse,
 } from '../../validate.ts'
+import type { Breakpoints } from './cache-hints.ts'
 import { withoutCacheMarks } from './fields.ts'
 import type { Warnings } from './warnings.ts'
 
@@ -41,47 +42,64 @@ type ChatMessage = z.infer<typeof messageSchema>
 export function parseMessages(
   values: readonly JsonObject[],
   warnings: Warnings,
+  breakpoints: Breakpoints,
 ): readonly Message[] {
   let legacyCallId = ''
   return values.map((value, index) => {
     const path = `messages[${index}]`
     const message = parseAt(messageSchema, value, path)
     warnings.ignoreUnknown('messages[]', value, messageNames)
-    switch (message.role) {
-      case 'assistant':
-        // The legacy form has no ids: a result belongs to the call before it.
-        if (message.function_call) legacyCallId = `call_${index}`
-        return assistantMessage(message, path, legacyCallId)
-      case 'tool':
-        return toolMessage(message, path)
-      case 'function':
-        return { ...plainMessage('tool', message, path), toolCallId: legacyCallId }
-      default:
-        return plainMessage(message.role, message, path)
-    }
+    // The legacy form has no ids: a result belongs to the call before it.
+    const isLegacyCall = message.role === 'assistant' && message.function_call
+    if (isLegacyCall) legacyCallId = `call_${index}`
+    return breakpoints.read(parseMessage(message, { path, legacyCallId, breakpoints }), value, path)
   })
 }
 
-function plainMessage(role: Message['role'], message: ChatMessage, path: string): Message {
+interface MessagePlace {
+  readonly path: string
+  readonly legacyCallId: string
+  readonly breakpoints: Breakpoints
+}
+
+function parseMessage(message: ChatMessage, place: MessagePlace): Message {
+  switch (message.role) {
+    case 'assistant':
+      return assistantMessage(message, place)
+    case 'tool':
+      return toolMessage(message, place)
+    case 'function':
+      return { ...plainMessage('tool', message, place), toolCallId: place.legacyCallId }
+    default:
+      return plainMessage(message.role, message, place)
+  }
+}
+
+function plainMessage(
+  role: Message['role'],
+  message: ChatMessage,
+  { path, breakpoints }: MessagePlace,
+): Message {
   if (message.content === undefined || message.content === null) {
     refuse(`${path}.content`, 'a string or an array', message.content)
   }
   return {
     role,
-    content: parseContent(message.content, `${path}.content`),
+    content: parseContent(message.content, `${path}.content`, breakpoints),
     ...defined({ name: message.name }),
   }
 }
 
-function toolMessage(message: ChatMessage, path: string): Message {
+function toolMessage(message: ChatMessage, place: MessagePlace): Message {
   if (typeof message.tool_call_id !== 'string') {
-    refuse(`${path}.tool_call_id`, 'a string', message.tool_call_id)
+    refuse(`${place.path}.tool_call_id`, 'a string', message.tool_call_id)
   }
-  return { ...plainMessage('tool', message, path), toolCallId: message.tool_call_id }
+  return { ...plainMessage('tool', message, place), toolCallId: message.tool_call_id }
 }
 
-function assistantMessage(message: ChatMessage, path: string, legacyCallId: string): Message {
-  const parts = [...parseContent(message.content ?? '', `${path}.content`)]
+function assistantMessage(message: ChatMessage, place: MessagePlace): Message {
+  const { path, legacyCallId, breakpoints } = place
+  const parts = [...parseContent(message.content ?? '', `${path}.content`, breakpoints)]
   if (message.refusal) parts.push({ type: 'text', text: message.refusal })
   if (message.audio) parts.push({ type: 'other', value: { type: 'audio', audio: message.audio } })
   const toolCalls = (message.tool_calls ?? []).map((call, index) =>
@@ -120,9 +138,16 @@ function parseToolCall(value: JsonObject, path: string): ToolCall {
 }
 
 /** A string is one text part; an empty one is nothing, as null is. */
-function parseContent(value: string | readonly JsonObject[], path: string): readonly ContentPart[] {
+function parseContent(
+  value: string | readonly JsonObject[],
+  path: string,
+  breakpoints: Breakpoints,
+): readonly ContentPart[] {
   if (typeof value === 'string') return value === '' ? [] : [{ type: 'text', text: value }]
-  return value.map((part, index) => parsePart(part, `${path}[${index}]`))
+  return value.map((part, index) => {
+    const at = `${path}[${index}]`
+    return breakpoints.read(parsePart(part, at), part, at)
+  })
 }
 
 const typedPart = z.looseObject({ type: z.string() })

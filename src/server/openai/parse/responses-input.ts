@@ -3,6 +3,7 @@ import type { OperationError } from '../../../errors.ts'
 import type { ContentPart, Message, ToolCall } from '../../../key/completion-request.ts'
 import type { JsonObject } from '../../../std/json.ts'
 import { anyJson, fieldNames, jsonObject, maybe, oneOf, parseAt } from '../../validate.ts'
+import type { Breakpoints } from './cache-hints.ts'
 import { imageOf } from './chat-messages.ts'
 import { unsupported, withoutCacheMarks } from './fields.ts'
 import type { Warnings } from './warnings.ts'
@@ -53,25 +54,31 @@ const reasoningItem = z.looseObject({
  * @throws request_invalid naming the item's field, and unsupported for items that only OpenAI's
  * servers can read
  */
-export function parseInput(items: readonly JsonObject[], warnings: Warnings): readonly Message[] {
+export function parseInput(items: readonly JsonObject[], notes: InputNotes): readonly Message[] {
   const conversation = new Conversation()
   for (const [index, item] of items.entries()) {
-    addItem(conversation, item, `input[${index}]`, warnings)
+    addItem(conversation, item, `input[${index}]`, notes)
   }
   return conversation.close()
+}
+
+/** What is gathered beside the conversation. */
+export interface InputNotes {
+  readonly warnings: Warnings
+  readonly breakpoints: Breakpoints
 }
 
 function addItem(
   conversation: Conversation,
   item: JsonObject,
   path: string,
-  warnings: Warnings,
+  { warnings, breakpoints }: InputNotes,
 ): void {
   const head = parseAt(itemHead, item, path)
   const type = head.type ?? (typeof head.role === 'string' ? 'message' : 'item_reference')
   switch (type) {
     case 'message':
-      addMessage(conversation, item, path)
+      addMessage(conversation, item, path, breakpoints)
       break
     case 'function_call': {
       const call = parseAt(functionCallItem, item, path)
@@ -86,7 +93,7 @@ function addItem(
     case 'function_call_output':
     case 'custom_tool_call_output': {
       const { call_id, output } = parseAt(resultItem, item, path)
-      const parts = parseContent(output, `${path}.output`)
+      const parts = parseContent(output, `${path}.output`, breakpoints)
       conversation.addMessage({ role: 'tool', content: parts, toolCallId: call_id })
       break
     }
@@ -99,9 +106,14 @@ function addItem(
   warnings.ignoreUnknown('input[]', item, namesOf[type])
 }
 
-function addMessage(conversation: Conversation, item: JsonObject, path: string): void {
+function addMessage(
+  conversation: Conversation,
+  item: JsonObject,
+  path: string,
+  breakpoints: Breakpoints,
+): void {
   const message = parseAt(messageItem, item, path)
-  const parts = parseContent(message.content, `${path}.content`)
+  const parts = parseContent(message.content, `${path}.content`, breakpoints)
   if (message.role === 'assistant') conversation.addAnswer(parts)
   else conversation.addMessage({ role: message.role, content: parts })
 }
@@ -137,9 +149,16 @@ const textPart = z.looseObject({ text: z.string() })
 const refusalPart = z.looseObject({ refusal: z.string() })
 const imagePart = z.looseObject({ image_url: maybe(z.string()), detail: maybe(z.string()) })
 
-function parseContent(value: string | readonly JsonObject[], path: string): readonly ContentPart[] {
+function parseContent(
+  value: string | readonly JsonObject[],
+  path: string,
+  breakpoints: Breakpoints,
+): readonly ContentPart[] {
   if (typeof value === 'string') return value === '' ? [] : [{ type: 'text', text: value }]
-  return value.map((part, index) => parsePart(part, `${path}[${index}]`))
+  return value.map((part, index) => {
+    const at = `${path}[${index}]`
+    return breakpoints.read(parsePart(part, at), part, at)
+  })
 }
 
 function parsePart(value: JsonObject, path: string): ContentPart {

@@ -12,6 +12,7 @@ import {
   parseAt,
   refuse,
 } from '../../validate.ts'
+import type { Breakpoints } from './cache-hints.ts'
 import { unsupported, withoutCacheMarks } from './fields.ts'
 import type { Warnings } from './warnings.ts'
 
@@ -51,9 +52,11 @@ export function parseTools(
   values: readonly JsonObject[],
   form: ToolForm,
   warnings: Warnings,
+  breakpoints?: Breakpoints,
 ): readonly Tool[] {
   return values.map((value, index) => {
     const path = `tools[${index}]`
+    breakpoints?.readTool(value, path)
     const { type } = parseAt(typedTool, value, path)
     if (type !== 'function' && typeof type === 'string') {
       warnings.hostedTool(type)
@@ -66,6 +69,7 @@ export function parseTools(
     const nested = parseAt(nestedTool, value, path).function
     warnings.ignoreUnknown('tools[]', value, nestedNames)
     warnings.ignoreUnknown('tools[].function', nested, functionNames)
+    breakpoints?.readTool(nested, `${path}.function`)
     return functionTool(nested, `${path}.function`)
   })
 }

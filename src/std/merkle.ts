@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto'
-import { assert } from '../std/assert.ts'
+import { createHash, type Hash, hash } from 'node:crypto'
+import { assert } from './assert.ts'
 
 /**
  * Merkle trees as in RFC 6962 §2.1: a leaf is hashed behind 0x00, an inner node behind 0x01, so
@@ -10,6 +10,14 @@ const nodeDomain = Uint8Array.of(0x01)
 
 export function hashLeaf(bytes: Uint8Array): Uint8Array {
   return sha256(Buffer.concat([leafDomain, bytes]))
+}
+
+/**
+ * For a leaf whose bytes come in pieces, or are too many to be copied: `update` with them, then
+ * `digest`.
+ */
+export function leafHasher(): Hash {
+  return createHash('sha256').update(leafDomain)
 }
 
 export function merkleRoot(leafHashes: readonly Uint8Array[]): Uint8Array {

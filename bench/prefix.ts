@@ -1,0 +1,157 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { asked, systemTextOf } from '../test/prefix/long-prompt.ts'
+import {
+  type Shape,
+  syntheticModel,
+  syntheticSkip,
+} from '../test/support/synthetic/synthetic-model.ts'
+import type { BedNode } from '../test/swarm/bed-node.ts'
+import { messagesPath } from '../test/swarm/questions.ts'
+import { type BedNodeOptions, TestBed, until } from '../test/swarm/test-bed.ts'
+import { Wan, wanHindrance } from '../test/swarm/wan.ts'
+import type { BenchResult, BenchRow } from './bench-result.ts'
+import { median } from './support/statistics.ts'
+
+const shapes: readonly Shape[] = ['smollm2-135m', 'qwen2.5-0.5b']
+const lengths = [512, 2_048, 4_096]
+const repeats = 1
+/** Two nodes on two cores: one thread each. */
+const flags = { context: '4608', parallel: '2', threads: '1', kvDisk: '2GiB' } as const
+/** A link over which the state of the small shape takes longer than prefilling it. */
+const slowMbit = 10
+/** The speed and the sizes of the small shape: two layers of keys and values in place of thirty. */
+const slowEngine = {
+  engine: 'fake',
+  prefillTokensPerSecond: 400,
+  stateRowBytes: 23_040 / 4,
+} as const
+
+/**
+ * Time to the first token of a prompt whose beginning was computed before: cold, resident in the
+ * engine, from the disk after a restart, and from a peer over loopback. The time is that of a whole
+ * request for one token.
+ */
+export async function run(): Promise<BenchResult> {
+  if (syntheticSkip !== false) throw new Error(`No models to measure with: ${syntheticSkip}`)
+  const rows: BenchRow[] = []
+  for (const shape of shapes) {
+    const file = syntheticModel(shape)
+    for (const tokens of lengths) rows.push(...(await measure(shape, file, tokens)))
+  }
+  rows.push(...(await measureSlowLink()))
+  return { name: 'prefix', rows }
+}
+
+type Times = { readonly [how in 'cold' | 'resident' | 'disk' | 'peer']: number }
+
+async function measure(shape: string, file: string, tokens: number): Promise<readonly BenchRow[]> {
+  const bed = new TestBed()
+  try {
+    const all: Times[] = []
+    for (let index = 0; index < repeats; index++) all.push(await timesOf(bed, file, tokens, index))
+    const of = (how: keyof Times): number => median(all.map(times => times[how]))
+    const ratioOf = (how: keyof Times): number => median(all.map(times => times[how] / times.cold))
+    const row = (how: keyof Times, target?: string): BenchRow => ({
+      label: `${shape}, ${tokens} tokens: ${how}`,
+      value: of(how),
+      unit: 'ms',
+      ...(how === 'cold' ? {} : { ratio: ratioOf(how), of: 'cold' }),
+      ...(target === undefined ? {} : { target }),
+    })
+    const isAimed = shape === 'smollm2-135m' && tokens === 2_048
+    return [
+      row('cold'),
+      row('resident'),
+      row('disk', isAimed ? '≤ 0.03 × cold' : undefined),
+      row('peer', isAimed ? '≤ 0.06 × cold' : undefined),
+    ]
+  } finally {
+    await bed.close()
+  }
+}
+
+/** One prompt through two nodes: the first computes it, both use what it computed. */
+async function timesOf(bed: TestBed, file: string, tokens: number, index: number): Promise<Times> {
+  const options: BedNodeOptions = { engine: 'demo', flags: { ...flags, model: [file] } }
+  const holder = await bed.start(options)
+  const model = (await holder.status()).models[0]?.name ?? ''
+  // The first request of all pays for pages that were never touched.
+  await ttft(holder, asked(model, 'Be short.', `Warm up ${index}`, 1))
+  const system = await systemTextOf(holder, model, tokens, `bench ${index}`)
+  const body = (question: string): object => asked(model, system, question, 1)
+  const cold = await ttft(holder, body('one?'), 'engine')
+  const resident = await ttft(holder, body('two?'), 'engine')
+  // The last one may hold the question, which is not kept at once.
+  const blocks = Math.floor(tokens / 128) - 1
+  await until(holder, 'blocks', (_, { prefix }) => (prefix?.disk.blocks ?? 0) >= blocks)
+  await holder.stop()
+  const again = await bed.restart(holder, options)
+  await ttft(again, asked(model, 'Be short.', `Warm up again ${index}`, 1))
+  const disk = await ttft(again, body('three?'), 'prefix')
+  const asker = await bed.start({ ...options, peers: [again] })
+  await bed.connected([again, asker])
+  await ttft(asker, asked(model, 'Be short.', `Warm up too ${index}`, 1))
+  // How near the peer is decides what is expected of it before anything was measured.
+  await until(asker, 'round trip', ({ peers }) => (peers[0]?.roundTripMs ?? null) !== null)
+  const peer = await ttft(asker, body('four?'), 'prefix')
+  await Promise.all([again.kill(), asker.kill()])
+  return { cold, resident, disk, peer }
+}
+
+/** How long a whole request takes that asks for one token. @throws for any other source */
+async function ttft(node: BedNode, body: object, source?: string): Promise<number> {
+  const reply = await node.ask(messagesPath, body)
+  if (reply.status === 200 && (source === undefined || reply.source === source)) return reply.ms
+  const reason = reply.headers.get('x-hyperspace-reason')
+  throw new Error(`${reply.status} by ${reply.source} and not ${source}: ${reason} ${reply.body}`)
+}
+
+/**
+ * Where fetching would take longer than prefilling, the node prefills and says why. In namespaces,
+ * where no other process reaches a node, so with an engine that only says how fast it is.
+ */
+async function measureSlowLink(): Promise<readonly BenchRow[]> {
+  const hindrance = wanHindrance()
+  const label = `as smollm2-135m, over ${slowMbit} Mbit/s`
+  if (hindrance !== undefined) {
+    return [{ label: `${label}: not measured (${hindrance})`, value: Number.NaN, unit: 'tokens' }]
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'hyperspace-bench-'))
+  const link = { latencyMs: 5, jitterMs: 0, lossRatio: 0, uplinkMbit: slowMbit }
+  const wan = await Wan.start(folder, { nodeCount: 2, seed: 1, ...link })
+  const bed = new TestBed()
+  try {
+    const start = (index: number, peers: readonly BedNode[]): Promise<BedNode> =>
+      bed.start({
+        ...slowEngine,
+        peers,
+        inside: wan.inside(index),
+        flags: { p2pHost: wan.address(index), network: 'lan' },
+      })
+    const holder = await start(0, [])
+    const asker = await start(1, [holder])
+    await bed.connected([holder, asker])
+    const rows: BenchRow[] = []
+    // What a link carries is not known before the first fetch, which is given up when it is slow.
+    for (const turn of ['the first prompt', 'the next one']) {
+      const system = await systemTextOf(holder, 'fake', 2_048, turn)
+      await ttft(holder, asked('fake', system, 'one?', 1), 'engine')
+      await until(holder, 'blocks', (_, { prefix }) => (prefix?.disk.blocks ?? 0) >= 15)
+      const reply = await asker.ask(messagesPath, asked('fake', system, 'two?', 1))
+      const reason = reply.headers.get('x-hyperspace-reason') ?? 'no reason'
+      rows.push({
+        label: `${label}, ${turn}: ${reply.source}, since ${reason}`,
+        value: Number(reply.headers.get('x-hyperspace-saved-tokens') ?? 0),
+        unit: 'tokens saved',
+        target: 'prefills and says so',
+      })
+    }
+    return rows
+  } finally {
+    await bed.close()
+    await wan.stop()
+    rmSync(folder, { recursive: true, force: true })
+  }
+}

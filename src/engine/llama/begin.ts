@@ -1,0 +1,118 @@
+import { OperationError } from '../../errors.ts'
+import type { AbortOptions } from '../../std/signal.ts'
+import { commonPrefix } from '../common-prefix.ts'
+import type { LoadedModel } from './loaded-model.ts'
+import { planResume } from './sequence/plan-resume.ts'
+import type { ResidentSequence } from './sequence/resident-sequence.ts'
+import type { Lease } from './sequence/sequence-pool.ts'
+import { loadState } from './state/load-state.ts'
+import type { NativeStateOptions, StateFile } from './state/native-state.ts'
+
+export interface BeginOptions extends AbortOptions {
+  readonly partition: string
+  readonly load?: StateFile | undefined
+}
+
+/** How many tokens of a prompt did not have to be computed. */
+export interface Begun {
+  readonly cachedTokens: number
+  /** Of these, how many came from the file. */
+  readonly importedTokens: number
+  /** How long loading the file took, in milliseconds. */
+  readonly importMs: number
+}
+
+/** A sequence for a prompt. Give it back. @throws engine_busy, the signal's reason */
+export async function leaseFor(
+  loaded: LoadedModel,
+  promptTokens: readonly number[],
+  { partition, load, signal }: BeginOptions,
+): Promise<Lease<ResidentSequence>> {
+  const offeredTokens = load === undefined ? 0 : commonPrefix(load.tokenIds, promptTokens)
+  return await loaded.pool.lease({ promptTokens, partition, offeredTokens }, { signal })
+}
+
+/**
+ * Brings a sequence that was lent for a prompt to the prompt's last token but one, by the least
+ * work, and measures how fast that was. State that cannot be taken over is computed instead.
+ */
+export async function begin(
+  loaded: LoadedModel,
+  { slot, start }: Lease<ResidentSequence>,
+  promptTokens: readonly number[],
+  { partition, load, signal }: BeginOptions,
+): Promise<Begun> {
+  let importedTokens = 0
+  const startedMs = loaded.clock.monotonicMs()
+  if (start.type === 'fork') {
+    const fork = slot.forkFrom(start.source, promptTokens, partition)
+    await orCompute(loaded, fork, 'state not copied')
+  } else if (start.type === 'load' && load !== undefined) {
+    const isLoaded = await orCompute(
+      loaded,
+      loadState(loaded, slot, { ...load, partition }),
+      'state not loaded',
+    )
+    if (isLoaded) importedTokens = load.tokenIds.length
+  }
+  const importMs = loaded.clock.monotonicMs() - startedMs
+  const cachedTokens = await resume(loaded, slot, promptTokens, { partition, signal })
+  return { cachedTokens, importedTokens: Math.min(importedTokens, cachedTokens), importMs }
+}
+
+/** Prefills what the sequence does not hold of a prompt. Tells how many tokens it held. */
+export async function resume(
+  loaded: LoadedModel,
+  slot: ResidentSequence,
+  promptTokens: readonly number[],
+  options: AbortOptions & { readonly partition: string },
+): Promise<number> {
+  const isCuttable = loaded.facts.uncuttable === undefined
+  const { partition, signal } = options
+  const plan = planResume(slot.resident, promptTokens, { partition, isCuttable })
+  const startedMs = loaded.clock.monotonicMs()
+  // Blocks only: a tail goes through another kernel, many times as slow where a prompt is long, and
+  // whoever compares computing with importing has the same tail either way.
+  let blocksMs = 0
+  let blockTokens = 0
+  const onBlock = (tokens: number): void => {
+    blockTokens += tokens
+    blocksMs = loaded.clock.monotonicMs() - startedMs
+  }
+  await slot.prefill(promptTokens, { plan, partition, onBlock, signal })
+  loaded.rates.prefilled(blockTokens, blocksMs)
+  return plan.reuseTokens
+}
+
+/**
+ * Writes the file that was asked for, before the sequence is given back. The answer is out by
+ * then: a failure is logged, and there is no file.
+ */
+export async function saveWanted(
+  loaded: LoadedModel,
+  slot: ResidentSequence,
+  { save, partition }: NativeStateOptions & { readonly partition: string },
+): Promise<void> {
+  if (save === undefined) return
+  await orCompute(loaded, slot.save(save, partition), 'state not saved')
+}
+
+/** Whether it was done. The engine can do without. */
+async function orCompute(
+  { log }: LoadedModel,
+  work: Promise<unknown>,
+  event: string,
+): Promise<boolean> {
+  try {
+    await work
+    return true
+  } catch (error) {
+    if (!(error instanceof OperationError)) throw error
+    // Else the engine is being stopped, which the next native call tells.
+    if (error.code === 'engine_failed') {
+      const { cause } = error
+      log.warn(event, { reason: cause instanceof Error ? cause.message : error.message })
+    }
+    return false
+  }
+}

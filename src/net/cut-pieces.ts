@@ -1,0 +1,15 @@
+import type { StreamHandler } from '../interface/network.ts'
+
+/** The bytes in pieces of at most so many, without copying them. */
+export function* cutPieces(bytes: Uint8Array, pieceBytesMax: number): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytesMax) {
+    yield bytes.subarray(at, at + pieceBytesMax)
+  }
+}
+
+/** A handler of bytes as one of messages, whose size is limited. */
+export function inPieces(handler: StreamHandler, pieceBytesMax: number): StreamHandler {
+  return async function* (body, from, options) {
+    for await (const bytes of handler(body, from, options)) yield* cutPieces(bytes, pieceBytesMax)
+  }
+}

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { until } from '../../../../../test/support/until.ts'
 import { silentLog } from '../../../../interface/log.ts'
 import { systemRandom } from '../../../../std/random.ts'
 import { TaskScope } from '../../../../std/task-scope.ts'
@@ -84,6 +94,26 @@ describe('StateFolder', () => {
     await folder.open()
     assert.deepEqual(dead.filter(existsSync), [])
     assert.deepEqual(kept.filter(existsSync), kept)
+    await folder.close()
+  })
+
+  it('removes what a process has left that only waits to be reaped', {
+    skip: process.platform === 'linux' ? false : 'only Linux shows that a process has ended',
+  }, async test => {
+    const { folder, memoryRoot } = subject(test)
+    const own = basename(dirname(await folder.fileFor(1)))
+    // sleep has a child that it knows nothing of.
+    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'])
+    test.after(() => parent.kill())
+    const [pid] = await once(parent.stdout, 'data')
+    const stat = `/proc/${Number(pid)}/stat`
+    await until(() => /\) Z /.test(readFileSync(stat, 'utf8')), test.signal)
+    const start = readFileSync(stat, 'utf8').split(') ')[1]?.split(' ')[19]
+    const namespace = own.split('-')[2]
+    const left = join(memoryRoot, `hyperspace-state-${namespace}-${Number(pid)}-${start}-abcdef`)
+    mkdirSync(left)
+    await folder.open()
+    assert.equal(existsSync(left), false)
     await folder.close()
   })
 })

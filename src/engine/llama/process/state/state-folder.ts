@@ -153,13 +153,14 @@ function isAlive(pid: number): boolean {
 }
 
 /**
- * Clock ticks after boot at which a process began (Linux): a pid is used again after a while. 0
- * where the system does not show it.
+ * Clock ticks after boot at which a process began (Linux): a pid is used again after a while.
+ * Undefined for one that has ended and only waits to be reaped; 0 where the system shows nothing.
  */
-async function startOf(pid: number): Promise<string> {
+async function startOf(pid: number): Promise<string | undefined> {
   const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '')
   // The second field is the command's name in brackets, which may hold spaces: count from behind.
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '0'
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  return fields[0] === 'Z' ? undefined : (fields[19] ?? '0')
 }
 
 /** The number of the namespace that pids are counted in (Linux); 0 where there is none. */

@@ -59,6 +59,18 @@ export const fakeResidentsMax = 4
  * kinder.
  */
 export const engineQueueMax = 256
+/**
+ * Longest that work which nobody waits for (scores for receipts, audits) makes way for answers:
+ * then it is served as any other, so that receipts come on a node that is never idle.
+ */
+export const engineYieldMsMax = 5_000
+/**
+ * How long nobody has wanted the engine before such work begins: the next request of a conversation
+ * often comes at once, and would wait for a native call of up to half a second.
+ */
+export const engineQuietMs = 100
+/** Such work that waits: each holds the tokens of a prompt and its answer. */
+export const engineYieldingMax: number = engineQueueMax
 /** Calls that the engine's process works on or has waiting: as many as flights, and others. */
 export const engineCallsMax = 8_192
 /**
@@ -68,6 +80,16 @@ export const engineCallsMax = 8_192
 export const engineItemsAheadMax = 256
 /** Time for the engine's process to end by itself: one batch of a large model takes seconds. */
 export const engineStopTimeoutMs = 5_000
+/**
+ * How often the engine's process is asked for a sign of life while it owes an answer. No other
+ * timer of the engine takes as long: tests know it by that.
+ */
+export const enginePingMs = 4_500
+/**
+ * Pings in a row that it may leave unanswered, 45 s: a grammar, 100,000 tokens of text or a model
+ * being loaded keep it busy for seconds, on a slow machine for some more.
+ */
+export const enginePingsUnansweredMax = 10
 /** Time to read what an ended process wrote last: its own children may hold its output. */
 export const engineOutputTimeoutMs = 1_000
 /** Longest line of what the engine's process writes, and how many are kept for when it ends. */
@@ -88,8 +110,6 @@ export const stateFileBytesMax: number = 2 * GiB - 1
 export const stateSavesMax = 64
 /** Jobs that the thread for state files has waiting: imports and saves are fewer. */
 export const stateJobsMax = 256
-/** Idle time after which the thread for state files is ended. Starting it takes 50 ms. */
-export const stateThreadIdleMs = 30_000
 /**
  * Cache marks of one prompt whose places are looked for; each costs rendering the prompt once more.
  * Anthropic allows 4.
@@ -499,6 +519,8 @@ export const holdsPerSecond = 128
 export const shardShareOfPeer = 0.25
 /** Bytes of blocks being fetched or waiting to be taken: the next ones are on their way by then. */
 export const fetchAheadBytesMax: number = 64 * MiB
+/** Peers to which connections are opened while it is decided whether to fetch: first come. */
+export const expectedSendersMax = 4
 /** Shards on their way from one peer: while one is checked and stored the next one comes. */
 export const transfersPerPeerMax = 2
 /** Longest silence of a peer that sends a shard. */
@@ -518,6 +540,8 @@ export const findBlocksMax = 1_024
 export const directPieceBytes: number = 256 * KiB
 /** Pieces that wait for their reader before its connection is left unread: 1 MiB per call. */
 export const directPiecesAheadMax = 4
+/** Pieces' memory that a direct connection keeps for the next ones: one is filled, one is read. */
+export const directRoomsKeptMax = 2
 /** Direct connections to one peer, one call each at a time; further calls go over streams. */
 export const directConnectionsPerPeerMax = 8
 /** The same, accepted from one peer: those that it is giving up are counted here for a moment. */
@@ -563,6 +587,11 @@ export const basedAnswersMax = 65_536
  * blocks, 90 of a small model's.
  */
 export const prefixFillBytesMax: number = 256 * MiB
+/**
+ * How long blocks of peers wait to be stored while somebody waits for a first token, in
+ * milliseconds: longer than most do, and short beside the time that they stay in memory.
+ */
+export const prefixFillHoldMsMax = 5_000
 /** Blocks waiting to be sealed and stored: a prompt of 131,072 tokens. */
 export const prefixFillsMax = 1_024
 /** Models whose rates are remembered. */

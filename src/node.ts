@@ -159,6 +159,7 @@ class Node implements HyperspaceNode {
         await startAll([...running.parts, announcement], options)
         this.#running = { ...running, parts: [closeLog, ...running.parts] }
         this.#log = logFile.log
+        running.prefix?.warmUp(running.models.list().map(({ model }) => model))
       } catch (error) {
         await logFile.close()
         throw error

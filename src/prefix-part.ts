@@ -2,6 +2,7 @@ import type { SwarmBlockStats } from './cache/blocks/swarm-blocks.ts'
 import type { PrefixSwarm } from './cache/prefix/ask-prefix.ts'
 import { createPrefixCache } from './cache/prefix/create-prefix-cache.ts'
 import type { PrefixCache } from './cache/prefix/prefix-cache.ts'
+import { stateOf } from './cache/prefix/prompt-blocks.ts'
 import type { PrefixStatus } from './client/node-status.ts'
 import type { Config } from './config.ts'
 import { dataFolderPaths } from './data-folder.ts'
@@ -11,6 +12,8 @@ import type { EngineModel } from './interface/engine.ts'
 import type { Log } from './interface/log.ts'
 import type { Metrics } from './interface/metrics.ts'
 import type { Scope } from './key/scope.ts'
+import { blockBytes } from './key/state-layout.ts'
+import { blockInlineBytesMax } from './limits.ts'
 import type { Clock } from './std/clock.ts'
 import { type Startable, startAll, stopAll } from './std/lifecycle.ts'
 import type { Random } from './std/random.ts'
@@ -35,6 +38,8 @@ export interface PrefixPart extends Startable {
   /** Shards of others' blocks, and manifests of this node's own: for the swarm's part. */
   readonly shards: BlobStore
   readonly coder: ShardCoder
+  /** Makes ready what models need whose blocks are too large to be opened in place. */
+  warmUp(models: readonly EngineModel[]): void
 }
 
 /**
@@ -67,9 +72,18 @@ export function createPrefixPart(
     cache,
     shards,
     coder,
+    warmUp(models) {
+      if (models.some(model => blockBytesOf(model) > blockInlineBytesMax)) codec.warmUp()
+    },
     start: options => startAll(parts, options),
     stop: () => stopAll(parts),
   }
+}
+
+/** 0 where no state is kept. */
+function blockBytesOf(model: EngineModel): number {
+  const reached = stateOf(model)
+  return 'unavailable' in reached ? 0 : blockBytes(reached.state.layout)
 }
 
 /** For `status`; undefined where nothing is kept. */

@@ -125,6 +125,19 @@ function roundTrips(codec: BlockCodec, size: string, kind: StateKind): void {
     assert.equal(Buffer.compare(opened, rows), 0)
   })
 
+  it(`openInPlace() opens in the memory of the sealed block, or elsewhere: ${size}`, async () => {
+    const sealed = await codec.seal(block, rows)
+    const opened = await codec.openInPlace(block, sealed.slice())
+    assert.equal(Buffer.compare(opened, rows), 0)
+    const again = await codec.openInPlace(block, sealed)
+    assert.equal(Buffer.compare(again, rows), 0)
+    assert.ok(isShared(opened) && isShared(again), 'threads can go on with it')
+    const altered = await codec.seal(block, rows)
+    altered[altered.length - 1] = (altered.at(-1) ?? 0) ^ 1
+    await assert.rejects(codec.openInPlace(block, altered), invalid(/altered/))
+    await assert.rejects(codec.openInPlace(block, altered.subarray(1)), invalid(/bytes, not/))
+  })
+
   it(`the seal hides what is in it: ${size}`, async () => {
     const sealed = Buffer.from(await codec.seal(block, rows))
     for (const text of ['HSKV', kind.numericClass, Buffer.from(rows.subarray(0, 32))]) {

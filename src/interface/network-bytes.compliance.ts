@@ -28,6 +28,34 @@ export function carryingBytes(bed: NetworkBed): void {
     for (const piece of pieces) assert.ok(piece.length > 0 && piece.length <= messageBytesMax)
   })
 
+  it('expectBytes() does no harm, whoever is expected, and bytes come after it', async () => {
+    const [a, b] = await bed.pair(network => {
+      network.serveBytes(protocol, async function* () {
+        yield pattern(1, 300_000)
+      })
+    })
+    for (const peer of [b.self, b.self, a.self]) a.expectBytes(peer)
+    const during = read(bed, a.openBytes(b.self, protocol, text(''), { signal }))
+    assert.ok(Buffer.concat(await during).equals(pattern(1, 300_000)))
+    a.expectBytes(b.self)
+    await bed.settle(b.stop())
+    a.expectBytes(b.self)
+  })
+
+  it('isTransient pieces are right until the next one is asked for', async () => {
+    const [a, b] = await bed.pair(network => {
+      network.serveBytes(protocol, async function* () {
+        for (let index = 0; index < 9; index++) yield pattern(index, index * 100_003)
+      })
+    })
+    const expected = Array.from({ length: 9 }, (_, index) => pattern(index, index * 100_003))
+    for (let call = 0; call < 3; call++) {
+      const options = { signal, isTransient: true }
+      const copies = await bed.settle(copyAll(a.openBytes(b.self, protocol, text(''), options)))
+      assert.ok(Buffer.concat(copies).equals(Buffer.concat(expected)))
+    }
+  })
+
   it('carries no bytes at all, and openings of the largest size', async () => {
     const [a, b] = await bed.pair(network => {
       network.serveBytes(protocol, async function* (body) {
@@ -296,6 +324,12 @@ async function drain(pieces: AsyncIterable<Uint8Array>, onFirst?: () => void): P
 
 function read(bed: NetworkBed, pieces: AsyncIterable<Uint8Array>): Promise<readonly Uint8Array[]> {
   return bed.settle(collectAll(pieces))
+}
+
+async function copyAll(pieces: AsyncIterable<Uint8Array>): Promise<readonly Uint8Array[]> {
+  const all: Uint8Array[] = []
+  for await (const piece of pieces) all.push(Buffer.from(piece))
+  return all
 }
 
 async function collectAll(pieces: AsyncIterable<Uint8Array>): Promise<readonly Uint8Array[]> {

@@ -64,6 +64,8 @@ export interface Network extends Startable {
 
   /** Answers a request by many bytes. One handler each; set before `start`. */
   serveBytes(protocol: ProtocolName, handler: StreamHandler): void
+  /** A connected peer will probably be asked for bytes soon: what can be opened ahead, is. */
+  expectBytes(peer: PeerId): void
   /**
    * Asks for many bytes (KV state), over the fastest path there is: straight from the peer where it
    * is directly reachable, else as a stream beside everything else; `PeerView.isDirect` tells. What
@@ -79,8 +81,16 @@ export interface Network extends Startable {
     peer: PeerId,
     protocol: ProtocolName,
     body: Uint8Array,
-    options: AbortOptions,
+    options: BytesOptions,
   ): AsyncIterable<Uint8Array>
+}
+
+export interface BytesOptions extends AbortOptions {
+  /**
+   * The reader has done with a piece when it asks for the next one, so that its memory may be used
+   * again. @default false
+   */
+  readonly isTransient?: boolean
 }
 
 export type { PeerId }

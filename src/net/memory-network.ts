@@ -151,6 +151,9 @@ export class MemoryNetwork implements Network {
     this.serveStream(protocol, inPieces(handler, directPieceBytes))
   }
 
+  /** Connections of this world need no opening. */
+  expectBytes(): void {}
+
   async *openBytes(
     peer: PeerId,
     protocol: ProtocolName,

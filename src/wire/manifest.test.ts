@@ -126,6 +126,21 @@ describe('manifest', () => {
     })
   })
 
+  it('decodeManifest() refuses numbers in a short form that would not fit in the right one', () => {
+    const issuedAt = 2 ** 40
+    const fields = { ...decode(encodeManifestBody(manifestOf({ issuedAt }))), n: 'x'.repeat(1_000) }
+    const spareBytes = manifestBytesMax - joinManifest(encode(fields), signature).length
+    const body = Buffer.from(encode({ ...fields, n: 'x'.repeat(1_000 + spareBytes + 4) }))
+    // As a number of nine bytes, and as a float of five.
+    const [long, short] = ['1b0000010000000000', 'fa53800000'].map(hex => Buffer.from(hex, 'hex'))
+    assert.ok(long !== undefined && short !== undefined)
+    const at = body.indexOf(long)
+    const shorter = Buffer.concat([body.subarray(0, at), short, body.subarray(at + long.length)])
+    const bytes = joinManifest(shorter, signature)
+    assert.equal(bytes.length, manifestBytesMax)
+    assert.throws(() => decodeManifest(bytes), { code: 'manifest_invalid' })
+  })
+
   it('encodeManifestBody() refuses what would not fit', () => {
     const numericClass = 'x'.repeat(manifestBytesMax)
     assert.throws(() => encodeManifestBody(manifestOf({ numericClass })), RangeError)

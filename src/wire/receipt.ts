@@ -1,15 +1,8 @@
-import { decode, encode } from 'cborg'
-import { OperationError } from '../errors.ts'
-import { type ModelId, parseModelId } from '../key/model-id.ts'
-import {
-  type PeerId,
-  peerIdOfPublicKey,
-  publicKeyBytes,
-  publicKeyOfPeerId,
-} from '../key/peer-id.ts'
-import { type LookupKey, parseLookupKey } from '../key/response-key.ts'
+import type { ModelId } from '../key/model-id.ts'
+import { type PeerId, publicKeyOfPeerId } from '../key/peer-id.ts'
+import type { LookupKey } from '../key/response-key.ts'
 import { choicesMax, receiptBytesMax } from '../limits.ts'
-import { assert } from '../std/assert.ts'
+import { type Fields, instantMax, SignedForm } from './signed-form.ts'
 
 /**
  * What the issuer states of one answer (spec/receipts.md §2). It shows who said it, not that it is
@@ -73,17 +66,18 @@ export interface SignedReceipt {
 
 /** The class of answers that nobody can recompute token by token. */
 export const upstreamClass = 'upstream'
-const version = 2
-const signatureBytes = 64
-/** The last millisecond that ECMAScript dates can name. */
-const instantMax = 8_640_000_000_000_000
+const form = new SignedForm({
+  name: 'receipt',
+  code: 'receipt_invalid',
+  version: 2,
+  bytesMax: receiptBytesMax,
+})
 const seedMax = 0xffff_ffff_ffff_ffffn
 
 /** The part of a receipt that is signed, as deterministic CBOR. @throws RangeError if too large */
 export function encodeReceiptBody(receipt: Receipt): Uint8Array {
   const { counts } = receipt
-  const body = encode({
-    v: version,
+  return form.encodeBody({
     k: hexBytes(receipt.lookupKey),
     m: receipt.modelId,
     n: receipt.numericClass,
@@ -98,49 +92,31 @@ export function encodeReceiptBody(receipt: Receipt): Uint8Array {
     a: receipt.issuedAt,
     e: receipt.expiresAt,
   })
-  if (body.length + signatureBytes > receiptBytesMax) {
-    throw new RangeError(`A receipt has at most ${receiptBytesMax} bytes`)
-  }
-  return body
 }
 
 export function joinReceipt(body: Uint8Array, signature: Uint8Array): Uint8Array {
-  assert(signature.length === signatureBytes, 'An Ed25519 signature has 64 bytes')
-  return Buffer.concat([body, signature])
+  return form.join(body, signature)
 }
 
 /** Reads `body ‖ signature`; the signature is not checked. @throws receipt_invalid */
 export function decodeReceipt(bytes: Uint8Array): SignedReceipt {
-  if (bytes.length > receiptBytesMax) throw invalid('it is too large')
-  if (bytes.length <= signatureBytes) throw invalid('it is too short')
-  const body = bytes.subarray(0, -signatureBytes)
-  const receipt = decodeBody(body)
-  // One receipt, one form: what would be written differently was not written by an issuer.
-  if (Buffer.compare(encodeReceiptBody(receipt), body) !== 0) throw invalid('it is not canonical')
-  return { receipt, body, signature: bytes.subarray(-signatureBytes) }
+  const { value, ...signed } = form.decode(bytes, receiptOf, encodeReceiptBody)
+  return { receipt: value, ...signed }
 }
 
-function decodeBody(body: Uint8Array): Receipt {
-  let value: unknown
-  try {
-    value = decode(body, { strict: true, rejectDuplicateMapKeys: true, allowIndefinite: false })
-  } catch (error) {
-    throw invalid('it is not strict CBOR', error)
-  }
-  const map = asMap(value)
-  if (map['v'] !== version) throw invalid('its version is unknown')
+function receiptOf(map: Fields): Receipt {
   const receipt: Receipt = {
-    lookupKey: asLookupKey(map['k']),
-    modelId: asModelId(map['m']),
-    numericClass: asText(map['n']),
-    textDigest: asDigest(map['d']),
-    tokenDigest: map['t'] === null ? undefined : asDigest(map['t']),
-    root: map['r'] === null ? undefined : asDigest(map['r']),
+    lookupKey: form.asLookupKey(map['k']),
+    modelId: form.asModelId(map['m']),
+    numericClass: form.asText(map['n']),
+    textDigest: form.asDigest(map['d']),
+    tokenDigest: map['t'] === null ? undefined : form.asDigest(map['t']),
+    root: map['r'] === null ? undefined : form.asDigest(map['r']),
     counts: asCounts(map['c']),
     unauditedTokens: asCount(map['u']),
     finishes: asFinishes(map['f']),
     seed: map['s'] === null ? undefined : asSeed(map['s']),
-    issuer: peerIdOfPublicKey(asBytes(map['i'], publicKeyBytes)),
+    issuer: form.asIssuer(map['i']),
     issuedAt: asInstant(map['a']),
     expiresAt: asInstant(map['e']),
   }
@@ -151,17 +127,18 @@ function decodeBody(body: Uint8Array): Receipt {
 /** What no honest issuer states. */
 function assertConsistent(receipt: Receipt): void {
   const { counts, numericClass, tokenDigest, root } = receipt
-  if (receipt.expiresAt < receipt.issuedAt) throw invalid('it expires before it was issued')
-  if (counts.reasoningTokens > counts.completionTokens) throw invalid('its counts contradict')
-  if (receipt.unauditedTokens > counts.promptTokens) throw invalid('its counts contradict')
+  if (receipt.expiresAt < receipt.issuedAt) throw form.invalid('it expires before it was issued')
+  if (counts.reasoningTokens > counts.completionTokens) throw form.invalid('its counts contradict')
+  if (receipt.unauditedTokens > counts.promptTokens) throw form.invalid('its counts contradict')
   if ((numericClass === upstreamClass) !== (tokenDigest === undefined)) {
-    throw invalid('its numeric class does not go with its tokens')
+    throw form.invalid('its numeric class does not go with its tokens')
   }
-  if (root !== undefined && tokenDigest === undefined) throw invalid('it has leaves without tokens')
+  if (root !== undefined && tokenDigest === undefined)
+    throw form.invalid('it has leaves without tokens')
 }
 
 function asCounts(value: unknown): ReceiptCounts {
-  if (!Array.isArray(value) || value.length !== 3) throw invalid('its counts are not three')
+  if (!Array.isArray(value) || value.length !== 3) throw form.invalid('its counts are not three')
   const [promptTokens, completionTokens, reasoningTokens] = value
   return {
     promptTokens: asCount(promptTokens),
@@ -172,67 +149,28 @@ function asCounts(value: unknown): ReceiptCounts {
 
 function asFinishes(value: unknown): readonly string[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > choicesMax) {
-    throw invalid('its choices are too many or none')
+    throw form.invalid('its choices are too many or none')
   }
-  return value.map(asText)
+  return value.map(each => form.asText(each))
 }
 
 function asSeed(value: unknown): bigint {
   const seed = typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : value
   if (typeof seed === 'bigint' && seed >= 0n && seed <= seedMax) return seed
-  throw invalid('its seed is no unsigned 64-bit number')
-}
-
-function asLookupKey(value: unknown): LookupKey {
-  const key = parseLookupKey(asDigest(value))
-  if (key === undefined) throw invalid('its key is none')
-  return key
-}
-
-function asModelId(value: unknown): ModelId {
-  const id = parseModelId(asText(value))
-  if (id === undefined) throw invalid('its model id is none')
-  return id
-}
-
-function asMap(value: unknown): { readonly [name: string]: unknown } {
-  const isMap = typeof value === 'object' && value !== null && !Array.isArray(value)
-  if (isMap && !ArrayBuffer.isView(value)) return value as { readonly [name: string]: unknown }
-  throw invalid('it is no map')
-}
-
-function asText(value: unknown): string {
-  if (typeof value === 'string' && value !== '') return value
-  throw invalid('a text is missing')
-}
-
-function asDigest(value: unknown): string {
-  return Buffer.from(asBytes(value, 32)).toString('hex')
-}
-
-function asBytes(value: unknown, length: number): Uint8Array {
-  if (value instanceof Uint8Array && value.length === length) return value
-  throw invalid(`a field of ${length} bytes is missing`)
+  throw form.invalid('its seed is no unsigned 64-bit number')
 }
 
 function asCount(value: unknown): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value
-  throw invalid('a count is missing')
+  throw form.invalid('a count is missing')
 }
 
 function asInstant(value: unknown): number {
   const instant = asCount(value)
-  if (instant > instantMax) throw invalid('a time is none')
+  if (instant > instantMax) throw form.invalid('a time is none')
   return instant
 }
 
 function hexBytes(hex: string): Uint8Array {
   return Buffer.from(hex, 'hex')
-}
-
-function invalid(why: string, cause?: unknown): OperationError {
-  return new OperationError('receipt_invalid', `Cannot read the receipt: ${why}`, {
-    origin: 'peer',
-    cause,
-  })
 }

@@ -46,6 +46,14 @@ export async function decodeBlock(
   return copy.subarray(0, objectBytes)
 }
 
+/** The hashes of the leaves of the first so many shards, one behind the other. */
+export function joinLeaves(
+  leafHashes: readonly (readonly Uint8Array[])[],
+  shardCount: number,
+): Uint8Array {
+  return Buffer.concat(leafHashes.slice(0, shardCount).flat())
+}
+
 export function joinRoots(roots: readonly Uint8Array[]): Uint8Array {
   const joined = new Uint8Array(roots.length * rootBytes)
   for (const [index, root] of roots.entries()) joined.set(root, index * rootBytes)

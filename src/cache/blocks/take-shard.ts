@@ -1,3 +1,5 @@
+import { bufferOver } from '../../erasure/buffer-over.ts'
+import { newShared } from '../../erasure/coder/shared-memory.ts'
 import { createLeafVerifier, type LeafVerifier } from '../../erasure/leaf-verifier.ts'
 import { leafCountOf, leafHashBytes } from '../../erasure/leaves.ts'
 import { OperationError } from '../../errors.ts'
@@ -10,6 +12,7 @@ import { type Manifest, rootOf, shardBytesIn } from '../../wire/manifest.ts'
 export interface TakenShard {
   /** The hashes of its leaves, one behind the other. */
   readonly leafHashes: Uint8Array
+  /** In memory that threads can see: whoever decodes or opens it need not copy it first. */
   readonly bytes: Uint8Array
 }
 
@@ -53,13 +56,20 @@ export async function takeShard(
   }
 }
 
+interface ShardBody {
+  readonly bytes: Uint8Array
+  /** The same memory. */
+  readonly target: Buffer
+  readonly verifier: LeafVerifier
+}
+
 /** What has come of one shard. */
 class ShardInbox {
   readonly #manifest: Manifest
   readonly #index: number
   readonly #leafHashes: Uint8Array
   #hashesTaken = 0
-  #body: { readonly bytes: Uint8Array; readonly verifier: LeafVerifier } | undefined
+  #body: ShardBody | undefined
   #bytesTaken = 0
   #piecesLeft: number
 
@@ -85,7 +95,7 @@ class ShardInbox {
     const rest = piece.subarray(hashes.length)
     if (rest.length === 0) return
     this.#body ??= this.#begin()
-    this.#body.bytes.set(rest, this.#bytesTaken)
+    bufferOver(rest).copy(this.#body.target, this.#bytesTaken)
     this.#bytesTaken += rest.length
     if (this.#body.verifier.take(rest) !== undefined) throw wrong()
   }
@@ -95,7 +105,7 @@ class ShardInbox {
     return { leafHashes: this.#leafHashes, bytes: this.#body.bytes }
   }
 
-  #begin(): { readonly bytes: Uint8Array; readonly verifier: LeafVerifier } {
+  #begin(): ShardBody {
     const shardBytes = shardBytesIn(this.#manifest)
     const leafHashes: Uint8Array[] = []
     for (let start = 0; start < this.#leafHashes.length; start += leafHashBytes) {
@@ -104,7 +114,8 @@ class ShardInbox {
     const root = rootOf(this.#manifest, this.#index)
     const verifier = createLeafVerifier({ shardBytes, root, leafHashes })
     if (verifier === undefined) throw wrong()
-    return { bytes: new Uint8Array(shardBytes), verifier }
+    const bytes = newShared(shardBytes)
+    return { bytes, target: bufferOver(bytes), verifier }
   }
 }
 

@@ -3,6 +3,7 @@ import type { BlobName, BlobStore } from '../../interface/blob-store.ts'
 import { MiB } from '../../limits.ts'
 import type { Clock } from '../../std/clock.ts'
 import { MemoryBlobStore } from '../../store/memory-blob-store.ts'
+import { decodeNote } from './hold/blob-notes.ts'
 
 /** A blob store in memory, with the faults of a disk on demand. */
 export interface TestBlobStore extends BlobStore {
@@ -12,7 +13,7 @@ export interface TestBlobStore extends BlobStore {
   evict(name: BlobName): Promise<void>
   /** Flips one bit. */
   damage(name: BlobName, byte: number): Promise<void>
-  /** Blobs of more than a note: shards. */
+  /** Of shards that are held, not of what is kept of own blocks. */
   shardNames(): readonly BlobName[]
 }
 
@@ -59,7 +60,10 @@ export function createTestBlobStore(clock: Clock, bytesMax: number = 64 * MiB): 
       bytes[byte] = (bytes[byte] ?? 0) ^ 1
       await memory.put(name, { ...facts, pieces: [bytes] })
     },
-    shardNames: () => [...memory.list()].flatMap(({ name, bytes }) => (bytes > 1 ? [name] : [])),
+    shardNames: () =>
+      [...memory.list()].flatMap(({ name, note }) =>
+        decodeNote(note)?.type === 'shard' ? [name] : [],
+      ),
   }
   return store
 }

@@ -35,6 +35,8 @@ export interface BlockNodeOptions {
   readonly local?: Map<LookupKey, Uint8Array>
   readonly swarm?: SwarmTag
   readonly wrap?: (network: MemoryNetwork) => Network
+  /** Is told of each call of the coder's `warmUp`. */
+  readonly onWarmUp?: () => void
 }
 
 export interface BlockNode {
@@ -165,7 +167,8 @@ export class TestBlockSwarm {
     const reputation = new Reputation(clock)
     const directory = new RendezvousDirectory({ network, clock, log })
     const local = options.local ?? new Map<LookupKey, Uint8Array>()
-    const coder = createShardCoder({ threads: 0, clock })
+    const inPlace = createShardCoder({ threads: 0, clock })
+    const coder = { ...inPlace, warmUp: () => options.onWarmUp?.() }
     const localBlocks = {
       has: (key: LookupKey) => local.has(key),
       sealed: async (key: LookupKey) => local.get(key),

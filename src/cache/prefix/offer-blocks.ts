@@ -59,7 +59,7 @@ export interface HandedBlock {
 
 export interface OfferedBlock extends HandedBlock {
   readonly rows: BlockRows
-  /** As it came from disk or from a peer. */
+  /** As it came from a peer. */
   readonly sealed?: Uint8Array
 }
 
@@ -151,11 +151,13 @@ async function* fetchBlocks(
   const own = new AbortController()
   const linked = linkSignal(clock, [signal, own.signal])
   const arriving = fetch.swarm.fetch(run, { signal: linked.signal })[Symbol.asyncIterator]()
+  const arrive = async (position: number): Promise<Arrival> =>
+    arrivalOf(parts, blockAt(blocks, localBlocks + position), await arriving.next())
+  let next = arrive(0)
   let waitedInAllMs = 0
   try {
     for (const [position, expected] of run.blocks.entries()) {
       const startMs = clock.monotonicMs()
-      const next = arriving.next()
       const patienceMs = allowedMs(fetch, position + 1) - waitedInAllMs
       if (!(await settlesWithin(clock, next, patienceMs))) {
         next.catch(() => undefined)
@@ -166,14 +168,17 @@ async function* fetchBlocks(
         )
         return
       }
-      const { value: fetched, done } = await next
-      if (done === true) {
+      const { block, fetched, opening } = await next
+      if (fetched === undefined) {
         listener.onEnd(`peers gave ${position} of ${run.blocks.length} blocks`)
         return
       }
-      const block = blockAt(blocks, localBlocks + position)
-      const isExpected = fetched.hash === block.hash && expected.hash === block.hash
-      const rows = isExpected ? await opened(parts, block, fetched.sealed) : undefined
+      if (position + 1 < run.blocks.length) {
+        // It is opened as soon as it is there, while this one still is.
+        next = arrive(position + 1)
+        next.catch(() => undefined)
+      }
+      const rows = expected.hash === block.hash ? await opening : undefined
       if (rows === undefined) {
         metrics.blocksCounted('invalid', 1)
         fetch.swarm.reportInvalid(fetched)
@@ -208,6 +213,26 @@ function allowedMs({ run, prefillMs }: FetchPlan, count: number): number {
   const predictedMs = run.latencyMs + (bytes / run.bandwidth) * 1_000
   const riskedMs = riskedShare * run.blocks.length * prefillMs
   return Math.max(patience * predictedMs, count * prefillMs) + riskedMs
+}
+
+/** A block that came from a peer, if one did, and is being opened. */
+interface Arrival {
+  readonly block: PromptBlock
+  readonly fetched: FetchedBlock | undefined
+  readonly opening: Promise<BlockRows | undefined>
+}
+
+function arrivalOf(
+  parts: OfferComponents,
+  block: PromptBlock,
+  { value: fetched, done }: IteratorResult<FetchedBlock, unknown>,
+): Arrival {
+  if (done === true) return { block, fetched: undefined, opening: Promise.resolve(undefined) }
+  const isExpected = fetched.hash === block.hash
+  const opening = isExpected ? opened(parts, block, fetched.sealed) : Promise.resolve(undefined)
+  // Whoever leaves early does not wait for it.
+  opening.catch(() => undefined)
+  return { block, fetched, opening }
 }
 
 /** The rows of a peer's block; undefined where it is none. */

@@ -68,6 +68,10 @@ export class PrefixRun {
   #endedEarly: string | undefined
   #beganMs: number
   #hasSpoken = false
+  /** Somebody waits for a first token. */
+  #isAwaited = true
+  /** Lets what came from peers be stored. */
+  #releaseFills: (() => void) | undefined
   /** Of the leading blocks that were not computed here now. */
   #usedOrigins: readonly BlockOrigin[] = []
 
@@ -97,6 +101,7 @@ export class PrefixRun {
     if (event.type !== 'usage') {
       if (!this.#hasSpoken) this.#measure()
       this.#hasSpoken = true
+      this.#endWait()
       return event
     }
     const { usage } = event
@@ -111,8 +116,10 @@ export class PrefixRun {
   /** After the last event, or when the generation was given up. */
   end(): void {
     const { rates, clock } = this.#parts
+    this.#endWait()
     if (this.#hasSpoken) rates.noteGeneration(clock.monotonicMs() - this.#beganMs)
     this.#planned.onOffered(this.#offered)
+    this.#placeOffered()
   }
 
   report(): PrefixReport | undefined {
@@ -128,6 +135,11 @@ export class PrefixRun {
       unauditedTokens: Math.min(untrusted * blockTokens, this.#start.promptTokens),
       issuers: [...new Set(issuers)],
     }
+  }
+
+  #endWait(): void {
+    this.#isAwaited = false
+    this.#releaseFills?.()
   }
 
   /** What is not kept by the time that it is asked for: blocks of peers are, as they come. */
@@ -184,14 +196,33 @@ export class PrefixRun {
     // From now on the engine may hold it, whatever becomes of this generation.
     residence.origins.set(blocks, block.index, origin)
     if (sealed === undefined) return
-    const { place, ...fill } = this.#planned.fill
+    const { place: _, ...fill } = this.#planned.fill
     const costSeconds = this.#costSeconds(block)
-    if (tier === 'peer') fills.add({ ...fill, block, rows, origin, sealed, costSeconds })
-    else if (isTrusted(origin)) {
-      // It may have been computed before there was a swarm, or when nobody could take it.
-      const { numericClass } = block.kind
-      place?.({ hash: block.hash, sealed, modelId: fill.modelId, numericClass, costSeconds })
-    }
+    if (this.#isAwaited) this.#releaseFills ??= fills.hold()
+    fills.add({ ...fill, block, rows, origin, sealed, costSeconds })
+  }
+
+  /**
+   * Gives the swarm what came from disk: it may have been computed before there was a swarm, or
+   * when nobody could take it. Read once more, in the background: coding blocks while the engine
+   * waits for the next would cost the answer more than reading them later.
+   */
+  #placeOffered(): void {
+    const { scope, tiers } = this.#parts
+    const { place, modelId, swarm } = this.#planned.fill
+    const offered = this.#offered.filter(({ tier, origin }) => tier === 'disk' && isTrusted(origin))
+    if (place === undefined || swarm === undefined || offered.length === 0) return
+    scope.spawn('place blocks from disk', async signal => {
+      for (const { block } of offered) {
+        const { hash, key, kind } = block
+        // What lies there by now may be what a peer sent, which is not to be vouched for.
+        const isServable = (): boolean => tiers.isServable(key, swarm)
+        const sealed = isServable() ? await tiers.sealed(key, { signal }) : undefined
+        if (sealed === undefined || !isServable()) continue
+        const costSeconds = this.#costSeconds(block)
+        place({ hash, sealed, modelId, numericClass: kind.numericClass, costSeconds })
+      }
+    })
   }
 
   /** The engine has begun: what it holds now rests on what it took over. */

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { blockLookupKey } from '../../key/block-hash.ts'
 import { peerIdOfPublicKey } from '../../key/peer-id.ts'
+import { prefixFillHoldMsMax } from '../../limits.ts'
 import {
   coldText,
   keepBusy,
@@ -12,7 +14,7 @@ import {
   teamText as text,
 } from './test-members.ts'
 import { longText, TestPrefix } from './test-prefix.ts'
-import { decodeNote } from './tiers/block-note.ts'
+import { decodeNote, encodeNote } from './tiers/block-note.ts'
 
 describe('PrefixCache in a swarm', () => {
   it('fetches what a peer has placed, and answers as a cold node would', async () => {
@@ -287,6 +289,54 @@ describe('PrefixCache in a swarm', () => {
     assert.equal(answer.report?.spared.disk, 10 * 128)
     assert.ok((answer.report?.spared.peer ?? 0) >= 9 * 128)
     assert.match(answer.report?.reason ?? '', /^1,280 tokens come from disk; fetching/)
+  })
+
+  it('places what came from its disk, but not what a peer has sent meanwhile', async () => {
+    const a = await new TestMembers().add()
+    await a.ask('one')
+    const b = await a.node.restarted()
+    const [first, ...others] = [...b.store.list()].toSorted(
+      (one, two) => (decodeNote(one.note)?.index ?? 0) - (decodeNote(two.note)?.index ?? 0),
+    )
+    assert.ok(first !== undefined)
+    const before = a.swarm.placed.length
+    const { swarm } = scope
+    const issuer = peerIdOfPublicKey(new Uint8Array(32).fill(9))
+    const run = '0123456789abcdef'
+    const origin = { type: 'peer', issuer, run, upTo: 0, isAudited: false } as const
+    assert.ok(swarm !== undefined)
+    b.clock.after(
+      1,
+      () => void b.store.update(first.name, { note: encodeNote({ origin, index: 0, swarm }) }),
+    )
+    const answer = await b.ask(request('two'), { scope })
+    assert.equal(answer.report?.spared.disk, answer.usage.cachedTokens)
+    await b.settled()
+    const placed = a.swarm.placed.slice(before).map(({ hash }) => blockLookupKey(hash))
+    assert.deepEqual(
+      placed,
+      others.slice(0, placed.length).map(({ name }) => name),
+    )
+    assert.equal(placed.length, answer.usage.cachedTokens / 128 - 1)
+  })
+
+  it('a block that comes when its request has ended keeps none waiting', async () => {
+    const [, { node }] = await new TestMembers().pair()
+    const { clock, cache, engine } = node
+    const [model] = engine.models()
+    assert.ok(model !== undefined)
+    const { signal } = new AbortController()
+    const ask = { served: { engine, model }, request: request('two'), scope }
+    const run = await clock.settle(cache.plan(ask, { signal }))
+    const blocks = run?.use.offer?.blocks({ signal })[Symbol.asyncIterator]()
+    assert.ok(run !== undefined && blocks !== undefined)
+    run.end()
+    const startMs = clock.monotonicMs()
+    assert.equal((await clock.settle(blocks.next())).done, false)
+    await clock.settle(Promise.resolve(blocks.return?.()))
+    await node.settled()
+    assert.equal(node.counted('stored'), 1)
+    assert.ok(clock.monotonicMs() - startMs < prefixFillHoldMsMax)
   })
 
   it('stops a fetch with its request', async () => {

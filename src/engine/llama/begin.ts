@@ -71,16 +71,16 @@ export async function resume(
   const { partition, signal } = options
   const plan = planResume(slot.resident, promptTokens, { partition, isCuttable })
   const startedMs = loaded.clock.monotonicMs()
-  // Blocks only: a tail goes through another kernel, many times as slow where a prompt is long, and
-  // whoever compares computing with importing has the same tail either way.
-  let blocksMs = 0
-  let blockTokens = 0
-  const onBlock = (tokens: number): void => {
-    blockTokens += tokens
-    blocksMs = loaded.clock.monotonicMs() - startedMs
+  // Not a short tail: it goes through another kernel, several times as slow where a prompt is long,
+  // and whoever compares computing with importing has the same tail either way.
+  let tiledMs = 0
+  let tiledTokens = 0
+  const onTiled = (tokens: number): void => {
+    tiledTokens += tokens
+    tiledMs = loaded.clock.monotonicMs() - startedMs
   }
-  await slot.prefill(promptTokens, { plan, partition, onBlock, signal })
-  loaded.rates.prefilled(blockTokens, blocksMs)
+  await slot.prefill(promptTokens, { plan, partition, onTiled, signal })
+  loaded.rates.prefilled(tiledTokens, tiledMs)
   return plan.reuseTokens
 }
 

@@ -8,6 +8,7 @@ import type { AbortOptions } from '../../std/signal.ts'
 import type { EmbeddedModel } from './embedded-model.ts'
 import { type LlamaModelOptions, loadModel } from './load/load-model.ts'
 import { defaultThreads, openRuntime } from './load/native-runtime.ts'
+import type { LoadedModel } from './loaded-model.ts'
 
 export type { LlamaModelOptions } from './load/load-model.ts'
 
@@ -43,6 +44,7 @@ export class LlamaEngine implements Engine {
     options.signal.throwIfAborted()
     this.#stopping = new AbortController()
     const models = await Promise.all(this.#options.models.map(withThreads))
+    const machine = new Set<LoadedModel['pool']>()
     const threads = Math.max(1, ...models.map(model => model.threads))
     try {
       this.#llama = await openRuntime({ threads, log: this.#components.log })
@@ -52,6 +54,7 @@ export class LlamaEngine implements Engine {
           ...this.#components,
           llama: this.#llama,
           stopSignal: this.#stopping.signal,
+          machine,
         }
         this.#models = [...this.#models, await loadModel(components, model, options.signal)]
       }

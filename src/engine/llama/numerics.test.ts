@@ -42,7 +42,10 @@ describe('numerics contract', () => {
 
   // Longer, shorter, on and beside the edges of blocks and half blocks; after each other, so that
   // later ones resume.
-  for (const length of [300, 340, 400, 200, 130, 129, 128, 64, 700, 650, 20, 25]) {
+  for (const length of [
+    300, 340, 400, 200, 130, 129, 128, 64, 65, 66, 193, 192, 257, 320, 321, 350, 383, 384, 700, 650,
+    705, 20, 25,
+  ]) {
     it(`${length} tokens resumed equal as many computed cold, to the last bit`, async () => {
       const prompt = noise.slice(0, length)
       assert.deepEqual(await warm(prompt), await cold(prompt))
@@ -88,6 +91,10 @@ describe('numerics contract', () => {
     [700, 640],
     [700, 384],
     [520, 512],
+    [340, 256],
+    [340, 128],
+    [193, 128],
+    [384, 256],
   ] as const) {
     it(`${length} tokens, ${imported} of them imported, equal as many computed cold`, async t => {
       const folder = await mkdtemp(join(tmpdir(), 'hyperspace-numerics-'))

@@ -3,7 +3,16 @@ import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { OperationError } from '../../errors.ts'
 import { blockBytes, blockTokens, type StateLayout } from '../../key/state-layout.ts'
-import { cutBlock, joinBlocks, layoutOf, parseStateFile, stateFileBytes } from './state-file.ts'
+import {
+  cutBlock,
+  joinBlocks,
+  layoutOf,
+  type PlacedPieces,
+  parseStateFile,
+  placeBlocks,
+  placeHeaders,
+  stateFileBytes,
+} from './state-file.ts'
 
 /** Rows of different sizes, so that a mix-up of keys, values or layers shows. */
 const layout: StateLayout = {
@@ -35,6 +44,21 @@ function make(blockCount: number, sequences = 1, seed = 1): Made {
   }
 }
 const joined = (made: Made): Buffer => Buffer.concat(joinBlocks({ layout, ...made }))
+/** A file that was written so; each byte of it once. */
+const written = (placed: readonly PlacedPieces[], size: number): Buffer => {
+  const file = Buffer.alloc(size)
+  let bytes = 0
+  for (const { start, pieces } of placed) {
+    let end = start
+    for (const piece of pieces) {
+      file.set(piece, end)
+      end += piece.length
+    }
+    bytes += end - start
+  }
+  assert.equal(bytes, size)
+  return file
+}
 const changed = (bytes: Buffer, offset: number, value: number): Buffer => {
   const copy = Buffer.from(bytes)
   copy.writeUInt32LE(value, offset)
@@ -119,6 +143,52 @@ describe('state files', () => {
     const views = pieces.filter(piece => made.blocks.some(block => block.buffer === piece.buffer))
     const viewed = views.reduce((sum, piece) => sum + piece.length, 0)
     assert.equal(viewed, 3 * blockBytes(layout))
+  })
+
+  it('placeHeaders() and placeBlocks(), in any order, write what joinBlocks() joins', () => {
+    const cases = fc.record({
+      blocks: fc.integer({ min: 1, max: 6 }),
+      sequences: fc.integer({ min: 1, max: 8 }),
+      seed: fc.nat(),
+      cuts: fc.array(fc.boolean(), { minLength: 6, maxLength: 6 }),
+      order: fc.array(fc.nat(), { minLength: 64, maxLength: 64 }),
+    })
+    fc.assert(
+      fc.property(cases, ({ blocks, sequences, seed, cuts, order }) => {
+        const made = make(blocks, sequences, seed)
+        const form = { layout, sequences }
+        const tokens = made.tokenIds.length
+        const placed = [...placeHeaders(form, made.tokenIds)]
+        let from = 0
+        for (let end = 1; end <= blocks; end++) {
+          if (end < blocks && !cuts[end]) continue
+          const batch = made.blocks.slice(from, end)
+          placed.push(...placeBlocks(form, { tokens, from, blocks: batch }))
+          from = end
+        }
+        const shuffled = placed
+          .map((piece, index) => [order[index] ?? 0, piece] as const)
+          .sort(([a], [b]) => a - b)
+          .map(([, piece]) => piece)
+        assert.ok(written(shuffled, stateFileBytes(form, tokens)).equals(joined(made)))
+      }),
+      { numRuns: 50 },
+    )
+  })
+
+  it('placeBlocks() copies no rows, and refuses what is not as large as the layout says', () => {
+    const made = make(2)
+    const form = { layout, sequences: 1 }
+    const what = { tokens: 256, from: 0, blocks: made.blocks }
+    const pieces = placeBlocks(form, what).flatMap(placed => placed.pieces)
+    const views = pieces.filter(piece => made.blocks.some(block => block.buffer === piece.buffer))
+    assert.equal(views.length, pieces.length)
+    for (const wrong of [new Uint8Array(), made.blocks[0]?.subarray(1) ?? new Uint8Array()]) {
+      assert.throws(() => placeBlocks(form, { ...what, blocks: [wrong] }), {
+        code: 'block_invalid',
+      })
+    }
+    assert.throws(() => placeBlocks(form, { ...what, from: 1 }), { name: 'AssertionError' })
   })
 
   it('joinBlocks() refuses a block that is not as large as the layout says', () => {

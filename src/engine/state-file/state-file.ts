@@ -146,11 +146,7 @@ export function joinBlocks(what: JoinedBlocks): readonly Uint8Array[] {
     blocks.length > 0 && tokenIds.length === blocks.length * blockTokens,
     'Whoever joins blocks has counted the tokens',
   )
-  const size = blockBytes(layout)
-  check(
-    blocks.every(block => block.length === size),
-    'a block has another size than its layout',
-  )
+  checkSizes(blocks, layout)
   let offset = 0
   const keys: Uint8Array[] = []
   const values: Uint8Array[] = []
@@ -166,6 +162,75 @@ export function joinBlocks(what: JoinedBlocks): readonly Uint8Array[] {
   // The streams behind the first are empty: a count of 0 cells each.
   const emptyStreams = new Uint8Array(4 * (sequences - 1))
   return [leadingPiece(tokenIds, layout.layers.length, sequences), ...keys, ...values, emptyStreams]
+}
+
+/** Pieces of a file that lie one behind the other. */
+export interface PlacedPieces {
+  /** Where the first one begins, in bytes. */
+  readonly start: number
+  readonly pieces: readonly Uint8Array[]
+}
+
+/**
+ * Everything of a state file of these tokens but its rows, which `placeBlocks` places: together
+ * they are what `joinBlocks` joins, in whatever order they are written.
+ */
+export function placeHeaders(
+  form: StateForm,
+  tokenIds: readonly number[],
+): readonly PlacedPieces[] {
+  const { layout, sequences } = form
+  const tokens = tokenIds.length
+  const leading = leadingPiece(tokenIds, layout.layers.length, sequences)
+  const headers = rowPlaces(form, tokens).map(({ start, rowBytes }) => ({
+    start: start - rowHeaderBytes,
+    pieces: [rowHeader(rowBytes)],
+  }))
+  const emptyStreams = new Uint8Array(4 * (sequences - 1))
+  const end = stateFileBytes(form, tokens) - emptyStreams.length
+  return [{ start: 0, pieces: [leading] }, ...headers, { start: end, pieces: [emptyStreams] }]
+}
+
+export interface PlacedBlocks {
+  /** Of the whole file, which may hold more blocks than these. */
+  readonly tokens: number
+  /** The index of the first of these blocks. */
+  readonly from: number
+  /** One behind the other. */
+  readonly blocks: readonly BlockRows[]
+}
+
+/**
+ * The rows of blocks where they lie in a state file: views, so that none is copied.
+ * @throws block_invalid, when a block is not as large as the layout says
+ */
+export function placeBlocks(form: StateForm, what: PlacedBlocks): readonly PlacedPieces[] {
+  const { tokens, from, blocks } = what
+  const end = (from + blocks.length) * blockTokens
+  assert(from >= 0 && end <= tokens, 'Whoever places blocks has counted the tokens')
+  checkSizes(blocks, form.layout)
+  let offset = 0
+  return rowPlaces(form, tokens).map(({ start, rowBytes }) => {
+    const [first, bytes] = [offset, rowBytes * blockTokens]
+    offset += bytes
+    const pieces = blocks.map(block => block.subarray(first, first + bytes))
+    return { start: start + from * bytes, pieces }
+  })
+}
+
+/** Where the rows of each layer begin, in the order of a block's: keys, values, keys, … */
+function rowPlaces(form: StateForm, tokens: number): { start: number; rowBytes: number }[] {
+  const { layers } = form.layout
+  let end = leadingBytes(tokens)
+  const next = (rowBytes: number): { start: number; rowBytes: number } => {
+    const start = end + rowHeaderBytes
+    end = start + tokens * rowBytes
+    return { start, rowBytes }
+  }
+  // In the file the keys of all layers come first.
+  const keys = layers.map(({ keyBytes }) => next(keyBytes))
+  const values = layers.map(({ valueBytes }) => next(valueBytes))
+  return keys.flatMap((key, layer) => [key, ...values.slice(layer, layer + 1)])
 }
 
 function readCells(reader: StateFileReader, cells: number, sequences: number): void {
@@ -197,6 +262,14 @@ function readRows(reader: StateFileReader, cells: number): { rows: Uint8Array; r
   const rowBytes = reader.u64('a row size')
   check(rowBytes > 0 && rowBytes % halfBytes === 0, 'its rows are not whole f16 numbers')
   return { rows: reader.bytes(cells, rowBytes, 'rows'), rowBytes }
+}
+
+function checkSizes(blocks: readonly BlockRows[], layout: StateLayout): void {
+  const size = blockBytes(layout)
+  check(
+    blocks.every(block => block.length === size),
+    'a block has another size than its layout',
+  )
 }
 
 /** Seven counts and the like, the token ids and the cells. */

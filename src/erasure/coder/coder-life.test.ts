@@ -3,13 +3,15 @@ import { once } from 'node:events'
 import { describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import { seededBytes } from '../../../test/support/seeded-random.ts'
+import { until } from '../../../test/support/until.ts'
 import { codingMax, codingWaitingMax, MiB } from '../../limits.ts'
 import { VirtualClock } from '../../std/clock.ts'
 import { startCoderWorker } from './coder-thread.ts'
 import { createShardCoder } from './create-shard-coder.ts'
 import type { ShardCoder } from './shard-coder.ts'
 
-const options = { signal: new AbortController().signal }
+const unaborted = new AbortController().signal
+const options = { signal: unaborted }
 const shape = { dataShards: 4, parityShards: 2 }
 const idleMs = 1_000
 const small = seededBytes(1, 1_000)
@@ -59,6 +61,79 @@ function hasCode(code: string): (error: unknown) => boolean {
 }
 
 describe('the threads of a shard coder', () => {
+  it('warmUp() starts the threads before there is work, which then finds them', async () => {
+    const { coder, clock, workers } = await startedBed(2)
+    coder.warmUp()
+    assert.equal(workers.length, 2)
+    coder.warmUp()
+    await coder.encode(large, shape, options)
+    assert.equal(workers.length, 2)
+    coder.warmUp()
+    await coder.encode(small, shape, options)
+    await until(() => {
+      clock.advance(idleMs)
+      return aliveOf(workers) === 0
+    }, unaborted)
+    await coder.stop()
+  })
+
+  it('warmUp() leaves it to the work that comes to tell of threads that die', async () => {
+    const { coder, workers } = await startedBed(1, [dying, startCoderWorker])
+    coder.warmUp()
+    await until(() => aliveOf(workers) === 0, unaborted)
+    assert.ok(await coder.encode(large, shape, options))
+    assert.equal(workers.length, 2)
+    await coder.stop()
+    const failing = createShardCoder({
+      threads: 1,
+      startWorker: () => {
+        throw new Error('no more threads')
+      },
+    })
+    await failing.start(options)
+    failing.warmUp()
+    await assert.rejects(failing.encode(large, shape, options), hasCode('coding_failed'))
+    await failing.stop()
+  })
+
+  it('warmUp() does nothing where there are no threads, or it was not started', async () => {
+    const { coder, workers } = await startedBed(0)
+    coder.warmUp()
+    await coder.stop()
+    const { coder: stopped, workers: others } = await startedBed(1)
+    await stopped.stop()
+    stopped.warmUp()
+    assert.deepEqual([workers.length, others.length], [0, 0])
+  })
+
+  it('warmUp() does not pile up work of no use, however often it is called', async () => {
+    let sent = 0
+    const counting = (): Worker => {
+      const worker = silent()
+      const post = worker.postMessage.bind(worker)
+      worker.postMessage = (message: unknown): void => {
+        sent += 1
+        post(message)
+      }
+      return worker
+    }
+    const { coder } = await startedBed(1, [counting])
+    for (let call = 0; call < 5; call++) coder.warmUp()
+    await coder.stop()
+    assert.equal(sent, 1)
+    await coder.start(options)
+    coder.warmUp()
+    await coder.stop()
+    assert.equal(sent, 2)
+  })
+
+  it('stop() ends threads that are still being made ready', async () => {
+    const { coder, workers } = await startedBed(2, [silent])
+    coder.warmUp()
+    await coder.stop()
+    assert.equal(aliveOf(workers), 0)
+  })
+
   it('start with the first large object, and are used again', async () => {
     const { coder, workers } = await startedBed(2)
     await coder.encode(small, shape, options)

@@ -39,6 +39,7 @@ export class CodingRunner {
   #lifetime: AbortController | undefined
   #kernel: Kernel | undefined
   #nextId = 0
+  #isWarming = false
 
   constructor(components: CodingRunnerComponents, { threads, idleMs }: CodingRunnerOptions) {
     if (!Number.isInteger(threads) || threads < 0) throw new RangeError(`Not ${threads} threads`)
@@ -57,6 +58,24 @@ export class CodingRunner {
     this.#lifetime = undefined
     await this.#threads.end()
     await Promise.allSettled(this.#running)
+  }
+
+  /**
+   * Has the threads do some work of no use, in the background, one piece of it at a time. Nothing
+   * where it is not started.
+   */
+  warmUp(workOf: () => CodingWork): void {
+    const signal = this.#lifetime?.signal
+    if (signal === undefined || !this.#hasThreads || this.#isWarming) return
+    this.#isWarming = true
+    const job = createCodingJob(this.#nextId++, workOf())
+    // Whoever comes with real work starts what could not be started, or is told why it cannot.
+    const running = this.#threads.run(job, signal).catch(() => undefined)
+    this.#running.add(running)
+    running.finally(() => {
+      this.#isWarming = false
+      this.#running.delete(running)
+    })
   }
 
   /** `bytes`: all shards of the object together. */

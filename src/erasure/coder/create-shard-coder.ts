@@ -4,10 +4,11 @@ import { type Clock, systemClock } from '../../std/clock.ts'
 import type { AbortOptions } from '../../std/signal.ts'
 import { type CodeShape, checkShape, commonBytes, missingOf, presentOf } from '../code-shape.ts'
 import { cauchyMatrix, parityMatrix, planRebuild } from '../generator.ts'
-import type { ShardTree } from '../leaves.ts'
+import { leafBytes, type ShardTree } from '../leaves.ts'
 import { createMatrix } from '../matrix.ts'
 import { checkShards, shardBytesOf, splitObject } from '../shards.ts'
 import { startCoderWorker } from './coder-thread.ts'
+import type { CodingWork } from './coding-job.ts'
 import { CodingRunner } from './coding-runner.ts'
 import type {
   CodedObject,
@@ -20,8 +21,8 @@ import { copyInTurns, newShared, newSharedShards, toShared } from './shared-memo
 
 export interface ShardCoderOptions {
   /**
-   * Threads that share the work. They start when the first large object comes. 0 does everything in
-   * place, whatever it takes: for the simulator.
+   * Threads that share the work. They start when the first large object comes, or is announced by
+   * `warmUp`. 0 does everything in place, whatever it takes: for the simulator.
    */
   readonly threads: number
   /** Milliseconds without work after which the threads end. @default 30_000 */
@@ -44,8 +45,19 @@ export function createShardCoder(options: ShardCoderOptions): ShardCoder {
     encode: (object, shape, callOptions) => encode(runner, object, shape, callOptions),
     decode: (coded, callOptions) => decode(runner, coded, callOptions),
     rebuild: (coded, callOptions) => rebuild(runner, coded, callOptions),
+    warmUp: () => runner.warmUp(smallWork),
     hash: (shards, callOptions) => hash(runner, shards, callOptions),
   }
+}
+
+/** A few leaves of zeros, for each thread to compile what it runs. */
+function smallWork(): CodingWork {
+  const shape = { dataShards: 2, parityShards: 1 }
+  const shardBytes = 4 * leafBytes
+  const inputs = newSharedShards(shape.dataShards, shardBytes)
+  const outputs = newSharedShards(shape.parityShards, shardBytes)
+  const matrix = parityMatrix(cauchyMatrix(shape))
+  return { shardBytes, product: { matrix, inputs, outputs }, hashed: [...inputs, ...outputs] }
 }
 
 async function encode(

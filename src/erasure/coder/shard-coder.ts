@@ -25,6 +25,12 @@ export interface ShardCoder extends Startable {
   decode(coded: DecodableObject, options: AbortOptions): Promise<Uint8Array>
   /** Shards that are missing, hashed, of any `dataShards` others. */
   rebuild(coded: RebuildableObject, options: AbortOptions): Promise<readonly RebuiltShard[]>
+  /**
+   * Starts the threads, which takes 50 ms, for large objects that are about to come: whoever begins
+   * to fetch one calls it. Costs next to nothing when they run already. Never throws; what fails is
+   * tried again, and told, by the work that comes.
+   */
+  warmUp(): void
   /** The trees of shards, which have one length. */
   hash(shards: readonly Uint8Array[], options: AbortOptions): Promise<readonly ShardTree[]>
 }

@@ -7,6 +7,7 @@ import {
   directDiscardMs,
   directIdleMs,
   directPieceBytes,
+  directPiecesAheadMax,
   directSignOfLifeMs,
   streamIdleTimeoutMs,
 } from '../../limits.ts'
@@ -17,6 +18,7 @@ import { encodeRequestBody } from '../../wire/request-body.ts'
 import { directIdentity } from '../libp2p/node/certificate.ts'
 import { PeerMeasures } from '../session/measures.ts'
 import { type DirectConnection, openDirectConnection } from './direct-connection.ts'
+import { KnownCertificate } from './direct-identity.ts'
 import { connected, forgedServer, newIdentity } from './test-direct.ts'
 
 const { signal } = new AbortController()
@@ -77,9 +79,11 @@ describe('DirectConnection', () => {
   it('is given up when the signal fires while it is opened', async context => {
     const controller = new AbortController()
     const [server, guest] = [newIdentity(), newIdentity()]
+    const identity = directIdentity(guest)
+    const known = new KnownCertificate(identity)
     const port = await forgedServer(context, server, () => undefined)
     const opened = openDirectConnection(
-      { clock: new VirtualClock(), identity: directIdentity(guest), measures: new PeerMeasures() },
+      { clock: new VirtualClock(), identity, known, measures: new PeerMeasures() },
       { peer: server.peerId, host: '127.0.0.1', offer: { port, ticket } },
       { signal: controller.signal },
     )
@@ -97,6 +101,24 @@ describe('DirectConnection', () => {
     await assert.rejects(readAll(after.connection), { code: 'peer_unreachable' })
     const whole = await connectionTo(context, socket => say(socket, message, end))
     assert.deepEqual(await readAll(whole.connection), { seen: 'some', isAnswered: true })
+  })
+
+  it('takes the next call after one that was left when all of it had come', async context => {
+    const frames = Array.from({ length: directPiecesAheadMax + 1 }, (_, index): Frame => {
+      return { type: 'message', id: 0, body: new Uint8Array(directPieceBytes).fill(index) }
+    })
+    // In one write, so that the end comes with the last bytes before it, while no more is wanted.
+    const wire = Buffer.concat([...frames, end].flatMap(frame => [...encodeFrame(frame)]))
+    const { connection, measures } = await connectionTo(context, socket => {
+      socket.write(wire)
+      socket.once('data', () => say(socket, message, end))
+    })
+    const pieces = connection.read(opening, { signal })
+    assert.equal((await pieces.next()).done, false)
+    await until(() => measures.bytesReceived === wire.length, context.signal)
+    await pieces.return(true)
+    assert.equal(connection.reserve(), true)
+    assert.deepEqual(await readAll(connection), { seen: 'some', isAnswered: true })
   })
 
   it('read() is peer_message_invalid when the peer sends what it must not', async context => {

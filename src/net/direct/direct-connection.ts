@@ -1,4 +1,5 @@
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls'
+import type { BytesOptions } from '../../interface/network.ts'
 import type { PeerId } from '../../key/peer-id.ts'
 import {
   directDiscardBytesMax,
@@ -13,14 +14,15 @@ import type { AbortOptions } from '../../std/signal.ts'
 import { encodeFrame, type Frame } from '../../wire/frame.ts'
 import { peerError } from '../peer-error.ts'
 import type { PeerMeasures } from '../session/measures.ts'
-import { type DirectIdentity, tlsRules } from './direct-identity.ts'
-import { DirectInbox } from './direct-inbox.ts'
+import { type DirectIdentity, type KnownCertificate, tlsRules } from './direct-identity.ts'
+import { DirectInbox, SpareRooms } from './direct-inbox.ts'
 import type { DirectOffer } from './direct-offer.ts'
 import { every } from './every.ts'
 
 export interface DirectConnectionComponents {
   readonly clock: Clock
   readonly identity: DirectIdentity
+  readonly known: KnownCertificate
   readonly measures: PeerMeasures
 }
 
@@ -43,7 +45,7 @@ export async function openDirectConnection(
   { peer, host, offer }: DirectTarget,
   { signal }: AbortOptions,
 ): Promise<DirectConnection> {
-  const { identity } = components
+  const { identity, known } = components
   const certificate = await identity.certificate()
   signal.throwIfAborted()
   // Nobody may say anything before we have.
@@ -64,7 +66,7 @@ export async function openDirectConnection(
   const socket = connect(options)
   try {
     await secured(socket, signal)
-    await identity.verify(socket.getPeerCertificate().raw ?? none, peer)
+    await known.verify(socket.getPeerCertificate().raw ?? none, peer)
     signal.throwIfAborted()
   } catch (error) {
     socket.destroy()
@@ -107,14 +109,18 @@ export class DirectConnection {
   readonly #socket: TLSSocket
   #state: 'idle' | 'busy' | 'discarding' | 'closed' = 'busy'
   #inbox: DirectInbox | undefined
+  readonly #spare = new SpareRooms()
   #receivedMs: number
-  #hasAnswered = false
+  #wasUsable = false
   /** Of the state that it is in; a reader who never comes back must not keep it running. */
   #cancelTimer: () => void = () => undefined
   /** Resolves when nothing of it is left. */
   readonly closed: Promise<void>
 
-  constructor({ clock, measures }: DirectConnectionComponents, socket: TLSSocket) {
+  constructor(
+    { clock, measures }: Pick<DirectConnectionComponents, 'clock' | 'measures'>,
+    socket: TLSSocket,
+  ) {
     this.#clock = clock
     this.#measures = measures
     this.#socket = socket
@@ -128,9 +134,12 @@ export class DirectConnection {
     })
   }
 
-  /** The peer has answered on it once: if it fails after that, it was just too old. */
-  get hasAnswered(): boolean {
-    return this.#hasAnswered
+  /**
+   * The peer has answered on it once, or it was opened ahead and has waited: if it fails after
+   * that, it was just too old.
+   */
+  get wasUsable(): boolean {
+    return this.#wasUsable
   }
 
   /** Takes an unused connection for one call; whether it was one. */
@@ -141,14 +150,24 @@ export class DirectConnection {
     return true
   }
 
+  /** Gives back a reservation that is not needed. */
+  release(): void {
+    if (this.#state !== 'busy' || this.#inbox !== undefined) return
+    this.#wasUsable = true
+    this.#rest()
+  }
+
   /**
    * One call on a reserved connection: yields what the handler yields, in pieces. Returns whether
    * the peer has answered; if not, the connection was lost before and the call may be made again.
    * @throws peer_failed, peer_overloaded, peer_unreachable, peer_timeout, peer_message_invalid, the
    * signal's reason
    */
-  async *read(opening: Uint8Array, { signal }: AbortOptions): AsyncGenerator<Uint8Array, boolean> {
-    const inbox = new DirectInbox(this.#clock)
+  async *read(
+    opening: Uint8Array,
+    { signal, isTransient = false }: BytesOptions,
+  ): AsyncGenerator<Uint8Array, boolean> {
+    const inbox = new DirectInbox(this.#clock, isTransient ? this.#spare : undefined)
     const onAbort = (): void => inbox.discard(signal.reason)
     signal.addEventListener('abort', onAbort)
     try {
@@ -176,7 +195,7 @@ export class DirectConnection {
   /** What has just been decrypted; `false` asks for no more until the reader has taken some. */
   receive(bytes: Uint8Array): boolean {
     const inbox = this.#inbox
-    this.#hasAnswered = true
+    this.#wasUsable = true
     this.#measures.bytesReceived += bytes.length
     this.#receivedMs = this.#clock.monotonicMs()
     if (inbox === undefined) {
@@ -224,6 +243,8 @@ export class DirectConnection {
   #rest(): void {
     this.#inbox = undefined
     this.#state = 'idle'
+    // A reader that left pieces behind has left it unread.
+    this.#socket.resume()
     this.#cancelTimer()
     this.#cancelTimer = this.#clock.after(directIdleMs, () => this.destroy())
   }

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { OperationError } from '../../errors.ts'
-import { directPieceBytes, directPiecesAheadMax, KiB } from '../../limits.ts'
+import { directPieceBytes, directPiecesAheadMax, directRoomsKeptMax, KiB } from '../../limits.ts'
 import { VirtualClock } from '../../std/clock.ts'
 import { encodeFrame, type Frame } from '../../wire/frame.ts'
 import { peerError } from '../peer-error.ts'
-import { DirectInbox } from './direct-inbox.ts'
+import { DirectInbox, SpareRooms } from './direct-inbox.ts'
 
 const none = new Uint8Array(0)
 const end: Frame = { type: 'end', id: 0, body: none }
@@ -31,13 +31,17 @@ function pushAll(inbox: DirectInbox, wire: Uint8Array, sizes: readonly number[])
   }
 }
 
-async function readAll(inbox: DirectInbox): Promise<Buffer> {
+async function readAll(
+  inbox: DirectInbox,
+  use: (piece: Uint8Array) => Promise<void> = async () => undefined,
+): Promise<Buffer> {
   const pieces: Uint8Array[] = []
   for (;;) {
     const piece = await inbox.next()
     if (piece === undefined) return Buffer.concat(pieces)
     assert.ok(piece.length > 0 && piece.length <= directPieceBytes)
     pieces.push(piece)
+    await use(piece)
   }
 }
 
@@ -69,6 +73,58 @@ describe('DirectInbox', () => {
       pushAll(inbox, wireOf([frame]), [16 * KiB])
       await new Promise(resolve => setImmediate(resolve))
     }
+    assert.ok((await reading).equals(Buffer.concat(sent)))
+  })
+
+  it('with spare rooms, gives the same to a reader who has done with each piece', async () => {
+    const spare = new SpareRooms()
+    await fc.assert(
+      fc.asyncProperty(bodies, cuts, fc.infiniteStream(fc.nat(2)), async (sent, sizes, pauses) => {
+        const inbox = new DirectInbox(new VirtualClock(), spare)
+        const copies: Buffer[] = []
+        const reading = readAll(inbox, async piece => {
+          copies.push(Buffer.from(piece))
+          for (let left = pauses.next().value ?? 0; left > 0; left--) await Promise.resolve()
+        })
+        const wire = wireOf([...sent.map(message), end])
+        for (let at = 0; at < wire.length; at += 100_000) {
+          pushAll(inbox, wire.subarray(at, at + 100_000), sizes)
+          await Promise.resolve()
+        }
+        await reading
+        assert.ok(Buffer.concat(copies).equals(Buffer.concat(sent)))
+      }),
+      { numRuns: 25 },
+    )
+  })
+
+  it('with spare rooms, fills the same memory again and again, call after call', async () => {
+    const spare = new SpareRooms()
+    const memories = new Set<ArrayBufferLike>()
+    for (let call = 0; call < 3; call++) {
+      const inbox = new DirectInbox(new VirtualClock(), spare)
+      const reading = readAll(inbox, async ({ buffer }) => void memories.add(buffer))
+      for (let count = 0; count < 20; count++) {
+        pushAll(inbox, wireOf([message(new Uint8Array(directPieceBytes))]), [16 * KiB])
+        for (let turn = 0; turn < 4; turn++) await Promise.resolve()
+      }
+      pushAll(inbox, wireOf([end]), [16 * KiB])
+      await reading
+    }
+    assert.ok(memories.size <= directRoomsKeptMax, `${memories.size} rooms`)
+  })
+
+  it('without them, leaves the reader its pieces', async () => {
+    const inbox = new DirectInbox(new VirtualClock())
+    const sent = Array.from({ length: 12 }, (_, index) =>
+      new Uint8Array(directPieceBytes).fill(index + 1),
+    )
+    const reading = readAll(inbox)
+    for (const body of sent) {
+      pushAll(inbox, wireOf([message(body)]), [16 * KiB])
+      for (let turn = 0; turn < 4; turn++) await Promise.resolve()
+    }
+    pushAll(inbox, wireOf([end]), [16 * KiB])
     assert.ok((await reading).equals(Buffer.concat(sent)))
   })
 

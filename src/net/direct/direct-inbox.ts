@@ -1,4 +1,4 @@
-import { directPieceBytes, directPiecesAheadMax, KiB } from '../../limits.ts'
+import { directPieceBytes, directPiecesAheadMax, directRoomsKeptMax, KiB } from '../../limits.ts'
 import type { Clock } from '../../std/clock.ts'
 import { type FrameHeader, frameHeaderBytes, readFrameHeader } from '../../wire/frame.ts'
 import { peerError } from '../peer-error.ts'
@@ -10,11 +10,30 @@ const roomBytesMin: number = 16 * KiB
 const bulkBytesMin: number = 16 * KiB
 
 /**
+ * Rooms that readers have done with, for the next pieces: the system makes room for bytes more
+ * slowly than they are copied.
+ */
+export class SpareRooms {
+  readonly #rooms: Uint8Array[] = []
+
+  take(): Uint8Array | undefined {
+    return this.#rooms.pop()
+  }
+
+  give(room: Uint8Array): void {
+    if (room.length >= directPieceBytes && this.#rooms.length < directRoomsKeptMax) {
+      this.#rooms.push(room)
+    }
+  }
+}
+
+/**
  * The asking end of one call on a direct connection: cuts what comes into pieces, copying each byte
  * once, and holds them for the reader.
  */
 export class DirectInbox {
   readonly #clock: Clock
+  readonly #spare: SpareRooms | undefined
   readonly #pieces: Uint8Array[] = []
   readonly #header: Uint8Array = new Uint8Array(frameHeaderBytes)
   #headerFilled = 0
@@ -25,6 +44,8 @@ export class DirectInbox {
   #room: Uint8Array = new Uint8Array(0)
   #from = 0
   #to = 0
+  /** The room that the reader's piece is the end of. */
+  #lent: Uint8Array | undefined
   /** A message has ended in `#room`: what is there need not wait for more. */
   #isWhole = false
   #end: { readonly error: unknown } | undefined
@@ -41,8 +62,10 @@ export class DirectInbox {
   /** The peer has said its last word on the call. */
   isComplete = false
 
-  constructor(clock: Clock) {
+  /** With `spare`, a piece is the reader's until it asks for the next one. */
+  constructor(clock: Clock, spare?: SpareRooms) {
     this.#clock = clock
+    this.#spare = spare
   }
 
   /** Whether there is as much as a reader should have waiting. */
@@ -84,10 +107,12 @@ export class DirectInbox {
 
   /** The next piece; undefined after the last. */
   async next(): Promise<Uint8Array | undefined> {
+    this.#takeBack()
     for (;;) {
       const piece = this.#pieces.shift() ?? this.#takeWhole()
       if (piece !== undefined) {
         this.#measure(piece.length)
+        this.#lend(piece)
         return piece
       }
       if (this.#end !== undefined) {
@@ -138,9 +163,7 @@ export class DirectInbox {
   /** As much of `bytes` as fits into what is at hand; how much that was. */
   #store(bytes: Uint8Array): number {
     if (this.#to === this.#room.length) {
-      const roomBytes = Math.min(directPieceBytes, Math.max(roomBytesMin, this.#missing))
-      // Not zeroed: only what has been written over is ever given out.
-      this.#room = Buffer.allocUnsafeSlow(roomBytes)
+      this.#room = this.#spare?.take() ?? this.#newRoom()
       this.#from = 0
       this.#to = 0
     }
@@ -149,6 +172,24 @@ export class DirectInbox {
     this.#to += part.length
     if (this.#to === this.#room.length) this.#pieces.push(this.#cut())
     return part.length
+  }
+
+  /** Not zeroed: only what has been written over is ever given out. */
+  #newRoom(): Uint8Array {
+    const isKept = this.#spare !== undefined
+    const roomBytes = isKept ? directPieceBytes : Math.max(roomBytesMin, this.#missing)
+    return Buffer.allocUnsafeSlow(Math.min(directPieceBytes, roomBytes))
+  }
+
+  /** The reader has done with its piece. */
+  #takeBack(): void {
+    if (this.#lent !== undefined) this.#spare?.give(this.#lent)
+    this.#lent = undefined
+  }
+
+  /** Nothing more is written into a room whose end is given out. */
+  #lend({ buffer, byteOffset, length }: Uint8Array): void {
+    if (byteOffset + length === buffer.byteLength) this.#lent = Buffer.from(buffer)
   }
 
   #takeWhole(): Uint8Array | undefined {

@@ -1,5 +1,5 @@
-import type { PeerId, ProtocolName, RequestHandler } from '../../interface/network.ts'
-import type { AbortOptions } from '../../std/signal.ts'
+import type { BytesOptions, PeerId, ProtocolName, RequestHandler } from '../../interface/network.ts'
+import type { TaskScope } from '../../std/task-scope.ts'
 import { encodeRequestBody } from '../../wire/request-body.ts'
 import type { PeerLink, PeerLinks } from '../session/peer-links.ts'
 import { encodeDirectOffer } from './direct-offer.ts'
@@ -33,6 +33,7 @@ export class DirectPath {
   readonly #links: PeerLinks
   readonly #server: DirectServer | undefined
   readonly #pool: DirectPool
+  readonly #scope: TaskScope
   #counts: DirectCounts = { direct: 0, streamed: 0 }
 
   /** Without options nothing listens; this node may still connect to others. */
@@ -40,6 +41,7 @@ export class DirectPath {
     this.#links = components.links
     this.#server = options === undefined ? undefined : new DirectServer(components, options)
     this.#pool = new DirectPool(components)
+    this.#scope = components.scope
   }
 
   get counts(): DirectCounts {
@@ -71,6 +73,14 @@ export class DirectPath {
     return this.#pool.isDirect(peer)
   }
 
+  /** The other end of a link will soon be asked for bytes: a connection is opened meanwhile. */
+  expect(link: PeerLink): void {
+    const { peer } = link.session
+    this.#scope.spawn('open direct connection', signal =>
+      this.#pool.openAhead(peer, hostOf(link), { signal }),
+    )
+  }
+
   /**
    * Asks the other end of a link for bytes. Returns whether it has answered this way; if not,
    * nothing was yielded and the call may take another.
@@ -79,11 +89,10 @@ export class DirectPath {
   async *read(
     link: PeerLink,
     call: { readonly protocol: ProtocolName; readonly body: Uint8Array },
-    options: AbortOptions,
+    options: BytesOptions,
   ): AsyncGenerator<Uint8Array, boolean> {
     const { peer } = link.session
-    const host = link.isRelayed ? undefined : hostOf(link.address)
-    const connection = await this.#pool.connectionTo(peer, host, options)
+    const connection = await this.#pool.connectionTo(peer, hostOf(link), options)
     if (connection !== undefined) {
       this.#count('direct')
       const opening = encodeRequestBody(call.protocol, call.body)
@@ -105,7 +114,8 @@ export class DirectPath {
 }
 
 /** The host of a TCP multiaddr; through a relay and over WebRTC there is none to connect to. */
-export function hostOf(address: string): string | undefined {
+function hostOf({ isRelayed, address }: PeerLink): string | undefined {
+  if (isRelayed) return undefined
   const pattern = /^\/(?:ip4|ip6|dns|dns4|dns6)\/(?<host>[^/]+)\/tcp\/\d+(?:\/p2p\/[^/]+)?$/
   return pattern.exec(address)?.groups?.['host']
 }

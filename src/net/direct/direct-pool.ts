@@ -6,9 +6,11 @@ import {
   type DirectConnectionComponents,
   openDirectConnection,
 } from './direct-connection.ts'
+import { KnownCertificate } from './direct-identity.ts'
 import type { DirectOffer } from './direct-offer.ts'
 
-export interface DirectPoolComponents extends Omit<DirectConnectionComponents, 'measures'> {
+export interface DirectPoolComponents
+  extends Omit<DirectConnectionComponents, 'measures' | 'known'> {
   readonly measuresOf: (peer: PeerId) => DirectConnectionComponents['measures']
   /** Asks a connected member where it takes direct connections. */
   readonly askOffer: (peer: PeerId, options: AbortOptions) => Promise<DirectOffer | undefined>
@@ -18,7 +20,10 @@ export interface DirectPoolComponents extends Omit<DirectConnectionComponents, '
 interface Way {
   offer: Promise<DirectOffer | undefined> | undefined
   readonly connections: Set<DirectConnection>
+  readonly known: KnownCertificate
   dialing: number
+  /** A connection is being opened ahead. */
+  ahead: Promise<void> | undefined
   /** Not tried before then, in monotonic milliseconds. */
   closedUntilMs: number
   isDirect: boolean | undefined
@@ -49,7 +54,13 @@ export class DirectPool {
     { signal }: AbortOptions,
   ): Promise<DirectConnection | undefined> {
     const way = this.#wayTo(peer)
-    for (const connection of way.connections) if (connection.reserve()) return connection
+    const idle = reserved(way)
+    if (idle !== undefined) return idle
+    if (way.ahead !== undefined) {
+      await unlessAborted(way.ahead, signal)
+      const opened = reserved(way)
+      if (opened !== undefined) return opened
+    }
     if (host === undefined || this.#controller.signal.aborted) {
       way.isDirect = false
       return undefined
@@ -59,10 +70,27 @@ export class DirectPool {
     return isShut || isFull ? undefined : await this.#dial({ peer, host }, way, signal)
   }
 
+  /**
+   * Opens a connection for a call that will soon be made, unless there is one to be had.
+   * @throws the signal's reason
+   */
+  async openAhead(peer: PeerId, host: string | undefined, options: AbortOptions): Promise<void> {
+    const way = this.#wayTo(peer)
+    if (way.connections.size + way.dialing > 0) return
+    const opening = this.connectionTo(peer, host, options).then(opened => opened?.release())
+    // Whoever waits for it dials itself when nothing came of it.
+    way.ahead = opening.catch(() => undefined)
+    try {
+      await opening
+    } finally {
+      way.ahead = undefined
+    }
+  }
+
   /** A call got no answer over a connection: if there never was one, there is no way after all. */
-  failed(peer: PeerId, { hasAnswered }: DirectConnection): void {
+  failed(peer: PeerId, { wasUsable }: DirectConnection): void {
     const way = this.#ways.get(peer)
-    if (way !== undefined && !hasAnswered) this.#shut(way)
+    if (way !== undefined && !wasUsable) this.#shut(way)
   }
 
   /** The member is connected no more: neither are its direct connections. */
@@ -86,7 +114,9 @@ export class DirectPool {
     const way: Way = {
       offer: undefined,
       connections: new Set(),
+      known: new KnownCertificate(this.#parts.identity),
       dialing: 0,
+      ahead: undefined,
       closedUntilMs: Number.NEGATIVE_INFINITY,
       isDirect: undefined,
     }
@@ -106,7 +136,7 @@ export class DirectPool {
     try {
       const offer = await this.#offerOf(peer, way, linked.signal)
       if (offer === undefined) return this.#shut(way)
-      const components = { ...this.#parts, measures: measuresOf(peer) }
+      const components = { ...this.#parts, known: way.known, measures: measuresOf(peer) }
       const connection = await openDirectConnection(components, { ...target, offer }, linked)
       if (this.#ways.get(peer) !== way) {
         connection.destroy()
@@ -131,16 +161,27 @@ export class DirectPool {
   /** Asked once for all calls; a caller that goes away does not take the answer from others. */
   async #offerOf(peer: PeerId, way: Way, signal: AbortSignal): Promise<DirectOffer | undefined> {
     way.offer ??= this.#parts.askOffer(peer, { signal: this.#controller.signal })
-    const { offer } = way
-    return await new Promise((resolve, reject) => {
-      offer.then(resolve, reject)
-      signal.addEventListener('abort', () => reject(signal.reason))
-      if (signal.aborted) reject(signal.reason)
-    })
+    return await unlessAborted(way.offer, signal)
   }
 
   #shut(way: Way): undefined {
     way.isDirect = false
     way.closedUntilMs = this.#parts.clock.monotonicMs() + directRetryMs
   }
+}
+
+function reserved({ connections }: Way): DirectConnection | undefined {
+  for (const connection of connections) if (connection.reserve()) return connection
+  return undefined
+}
+
+/** @throws the signal's reason, and what the promise rejects with */
+function unlessAborted<Value>(promise: Promise<Value>, signal: AbortSignal): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason)
+    const settle = (): void => signal.removeEventListener('abort', onAbort)
+    promise.finally(settle).then(resolve, reject)
+    signal.addEventListener('abort', onAbort)
+    if (signal.aborted) onAbort()
+  })
 }

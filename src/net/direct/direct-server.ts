@@ -9,7 +9,7 @@ import type { TaskScope } from '../../std/task-scope.ts'
 import { afterThisTurn } from '../../std/turn.ts'
 import { errorLabel, isFaultOfPeer } from '../session/error-label.ts'
 import type { PeerMeasures } from '../session/measures.ts'
-import { type DirectIdentity, tlsRules } from './direct-identity.ts'
+import { type DirectIdentity, KnownCertificate, tlsRules } from './direct-identity.ts'
 import { type DirectOffer, ticketBytes } from './direct-offer.ts'
 import { PendingPlaces } from './pending-places.ts'
 import { serveDirect } from './serve-direct.ts'
@@ -37,6 +37,7 @@ export interface DirectServerOptions {
 interface Guest {
   readonly peer: PeerId
   readonly ticket: Uint8Array
+  readonly known: KnownCertificate
   readonly sockets: Set<TLSSocket>
 }
 
@@ -124,6 +125,7 @@ export class DirectServer {
     const guest: Guest = {
       peer,
       ticket: this.#parts.random.bytes(ticketBytes),
+      known: new KnownCertificate(this.#parts.identity),
       sockets: new Set(),
     }
     this.#guests.set(peer, guest)
@@ -172,7 +174,7 @@ export class DirectServer {
     }
     this.#parts.scope.spawn('serve direct connection', async () => {
       try {
-        await this.#parts.identity.verify(certificate, guest.peer)
+        await guest.known.verify(certificate, guest.peer)
         pending.settle()
         if (this.#guests.get(guest.peer) !== guest) return
         if (guest.sockets.size >= directAcceptedPerPeerMax || socket.destroyed) return

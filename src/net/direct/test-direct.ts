@@ -10,7 +10,7 @@ import { Identity } from '../identity.ts'
 import { directIdentity } from '../libp2p/node/certificate.ts'
 import { PeerMeasures } from '../session/measures.ts'
 import { type DirectConnection, openDirectConnection } from './direct-connection.ts'
-import { tlsRules } from './direct-identity.ts'
+import { KnownCertificate, tlsRules } from './direct-identity.ts'
 import type { DirectOffer } from './direct-offer.ts'
 import { DirectServer } from './direct-server.ts'
 
@@ -76,8 +76,9 @@ export async function connected(
   options: { readonly clock?: Clock; readonly measures?: PeerMeasures } = {},
 ): Promise<DirectConnection> {
   const { clock = systemClock, measures = new PeerMeasures() } = options
+  const identity = directIdentity(guest)
   const connection = await openDirectConnection(
-    { clock, identity: directIdentity(guest), measures },
+    { clock, identity, known: new KnownCertificate(identity), measures },
     { peer: server.peerId, host: '127.0.0.1', offer },
     { signal },
   )

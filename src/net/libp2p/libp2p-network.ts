@@ -172,11 +172,16 @@ export class Libp2pNetwork implements api.Network {
     this.#byteHandlers.set(protocol, handler)
   }
 
+  expectBytes(peer: api.PeerId): void {
+    const link = this.#created?.links.get(peer)
+    if (link !== undefined) this.#created?.running.direct.expect(link)
+  }
+
   async *openBytes(
     peer: api.PeerId,
     protocol: api.ProtocolName,
     body: Uint8Array,
-    options: AbortOptions,
+    options: api.BytesOptions,
   ): AsyncGenerator<Uint8Array> {
     options.signal.throwIfAborted()
     if (body.length > messageBytesMax) throw new RangeError(`${body.length} bytes are too many`)

@@ -2,7 +2,7 @@ import type { BlockIdentity } from '../../interface/block-codec.ts'
 import type { BlockHash } from '../../key/block-hash.ts'
 import { blockBytes } from '../../key/state-layout.ts'
 import { areFinite } from '../../wire/block/finite-rows.ts'
-import { openBlock, sealBlock, sealBytes } from '../../wire/block/sealed-block.ts'
+import { openBlock, openBlockInPlace, sealBlock, sealBytes } from '../../wire/block/sealed-block.ts'
 import { blockInvalid, checkBlock, encodeBlockHead } from '../../wire/block/state-block.ts'
 
 /**
@@ -40,6 +40,14 @@ export function sealRows(form: BlockForm, rows: Uint8Array, nonce: Uint8Array): 
 
 /** @throws block_invalid, naming what is wrong */
 export function openRows(form: BlockForm, sealed: Uint8Array): Uint8Array {
-  const plain = openBlock(form.hash, sealed, form.head.length + form.rowBytes)
-  return checkBlock(form.head, plain)
+  return checkBlock(form.head, openBlock(form.hash, sealed, plainBytes(form)))
+}
+
+/** The same in the memory of what was sealed, which is lost either way. @throws block_invalid */
+export function openRowsInPlace(form: BlockForm, sealed: Uint8Array): Uint8Array {
+  return checkBlock(form.head, openBlockInPlace(form.hash, sealed, plainBytes(form)))
+}
+
+function plainBytes({ head, rowBytes }: BlockForm): number {
+  return head.length + rowBytes
 }

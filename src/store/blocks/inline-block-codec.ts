@@ -2,7 +2,7 @@ import type { BlockCodec, BlockIdentity } from '../../interface/block-codec.ts'
 import type { BlockRows } from '../../interface/kv-state.ts'
 import type { Random } from '../../std/random.ts'
 import { nonceBytes } from '../../wire/block/sealed-block.ts'
-import { blockForm, openRows, sealRows } from './block-form.ts'
+import { blockForm, openRows, openRowsInPlace, sealRows } from './block-form.ts'
 
 export interface InlineBlockCodecComponents {
   readonly random: Random
@@ -27,5 +27,10 @@ export class InlineBlockCodec implements BlockCodec {
 
   async open(block: BlockIdentity, sealed: Uint8Array): Promise<BlockRows> {
     return openRows(blockForm(block), sealed)
+  }
+
+  async openInPlace(block: BlockIdentity, sealed: Uint8Array): Promise<BlockRows> {
+    const isShared = sealed.buffer instanceof SharedArrayBuffer
+    return isShared ? openRowsInPlace(blockForm(block), sealed) : await this.open(block, sealed)
   }
 }

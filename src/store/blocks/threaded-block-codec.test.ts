@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { describe, it } from 'node:test'
+import { after, describe, it } from 'node:test'
 import { Worker } from 'node:worker_threads'
 import type { OperationError } from '../../errors.ts'
 import {
@@ -9,19 +9,27 @@ import {
   testBlock,
   testRows,
 } from '../../interface/block-codec.compliance.ts'
-import { silentLog } from '../../interface/log.ts'
+import { type Log, silentLog } from '../../interface/log.ts'
 import { blockJobsMax } from '../../limits.ts'
 import { VirtualClock } from '../../std/clock.ts'
 import { systemRandom } from '../../std/random.ts'
 import { type CodecThread, codecThreadOf, startCodecThread } from './codec-thread.ts'
 import { ThreadedBlockCodec, type ThreadedBlockCodecOptions } from './threaded-block-codec.ts'
 
+const created: ThreadedBlockCodec[] = []
+
 function create(
   options: ThreadedBlockCodecOptions = {},
   clock: VirtualClock = new VirtualClock(),
+  log: Log = silentLog,
 ): ThreadedBlockCodec {
-  return new ThreadedBlockCodec({ clock, random: systemRandom, log: silentLog }, options)
+  const codec = new ThreadedBlockCodec({ clock, random: systemRandom, log }, options)
+  created.push(codec)
+  return codec
 }
+
+/** Threads of a test that has failed would keep the process. */
+after(() => Promise.all(created.map(codec => codec.stop())))
 
 blockCodecCompliance('ThreadedBlockCodec', create)
 blockCodecCompliance('ThreadedBlockCodec without anything in place', () =>
@@ -64,21 +72,79 @@ describe('ThreadedBlockCodec', () => {
     await codec.stop()
   })
 
-  it('starts no thread before there is work, as many as allowed, and ends them when idle', async () => {
+  it('warmUp() makes one thread ready, which stays when further ones end for idleness', async () => {
     const { threads, startThread } = watchedThreads()
     const clock = new VirtualClock()
-    const codec = create({ startThread, threadsMax: 2, idleMs: 5_000 }, clock)
-    await codec.start()
-    assert.equal(threads.length, 0)
+    const codec = create({ startThread, threadsMax: 3, idleMs: 5_000 }, clock)
+    codec.warmUp()
+    assert.equal(threads.length, 1, 'before there is work')
     await Promise.all([1, 2, 3, 4, 5].map(() => codec.seal(large, largeRows)))
-    assert.equal(threads.length, 2)
+    assert.equal(threads.length, 3)
     clock.advance(4_999)
     await codec.seal(large, largeRows)
-    assert.equal(threads.length, 2, 'they are used again')
     clock.advance(5_000)
-    await Promise.all(threads.map(({ ended }) => ended))
+    const [first, ...further] = threads
+    await Promise.all(further.map(({ ended }) => ended))
     assert.ok(await codec.open(large, await codec.seal(large, largeRows)))
-    assert.equal(threads.length, 3)
+    assert.equal(threads.length, 3, 'it is used again')
+    clock.advance(60_000)
+    assert.equal(first?.isAlive, true)
+    await codec.stop()
+    assert.equal(first?.isAlive, false)
+  })
+
+  it('a thread that took the place of one that died stays as well', async () => {
+    const { workers, threads, startThread } = watchedThreads()
+    const clock = new VirtualClock()
+    const codec = create({ startThread, threadsMax: 1, idleMs: 5_000 }, clock)
+    codec.warmUp()
+    await workers[0]?.terminate()
+    await codec.seal(large, largeRows)
+    clock.advance(5_000)
+    assert.ok(await codec.open(large, await codec.seal(large, largeRows)))
+    assert.equal(threads.length, 2)
+    await codec.stop()
+  })
+
+  it('warmUp() logs that its thread cannot be made ready, and the first block tries again', async () => {
+    for (const fail of [
+      (): CodecThread => {
+        throw new Error('no more threads')
+      },
+      (): CodecThread => codecThreadOf(new Worker(new URL('./no-such-worker.ts', import.meta.url))),
+    ]) {
+      const warnings: string[] = []
+      const warned = Promise.withResolvers<void>()
+      const warn = (message: string): void => {
+        warnings.push(message)
+        if (message === 'block codec not ready ahead') warned.resolve()
+      }
+      const log = { ...silentLog, warn }
+      let starts = 0
+      const startThread = (): CodecThread => {
+        starts += 1
+        return starts === 1 ? fail() : startCodecThread()
+      }
+      const codec = create({ startThread }, new VirtualClock(), log)
+      codec.warmUp()
+      await warned.promise
+      assert.ok(await codec.open(large, await codec.seal(large, largeRows)))
+      assert.equal(starts, 2)
+      assert.deepEqual(warnings, ['block codec failed', 'block codec not ready ahead'])
+      await codec.stop()
+    }
+  })
+
+  it('stop() while the thread is made ready says nothing, and leaves none', async () => {
+    const { threads, startThread } = watchedThreads()
+    const warn = (message: string): void => assert.fail(message)
+    const codec = create({ startThread }, new VirtualClock(), { ...silentLog, warn })
+    codec.warmUp()
+    await codec.stop()
+    assert.equal(threads[0]?.isAlive, false)
+    await codec.start()
+    codec.warmUp()
+    assert.ok(await codec.open(large, await codec.seal(large, largeRows)), 'it starts again')
     await codec.stop()
   })
 

@@ -3,7 +3,10 @@ import { OperationError } from '../../errors.ts'
 import type { BlockCodec, BlockIdentity } from '../../interface/block-codec.ts'
 import type { BlockRows } from '../../interface/kv-state.ts'
 import type { Log } from '../../interface/log.ts'
-import { blockInlineBytesMax, blockJobBytesMax, blockJobsMax, MiB } from '../../limits.ts'
+import { blockRoot, type StateKind } from '../../key/block-hash.ts'
+import { localScope, nodeSecretBytes } from '../../key/scope.ts'
+import { blockTokens } from '../../key/state-layout.ts'
+import { blockInlineBytesMax, blockJobBytesMax, blockJobsMax, KiB, MiB } from '../../limits.ts'
 import type { Clock } from '../../std/clock.ts'
 import type { Random } from '../../std/random.ts'
 import { afterThisTurn } from '../../std/turn.ts'
@@ -20,7 +23,7 @@ export interface ThreadedBlockCodecComponents {
 export interface ThreadedBlockCodecOptions {
   /** Threads at once. @default 2, or one where there are two processors or fewer */
   readonly threadsMax?: number
-  /** How long a thread without work is kept, in milliseconds. @default 30_000 */
+  /** How long a further thread without work is kept, in milliseconds. @default 30_000 */
   readonly idleMs?: number
   /** Bytes sealed or opened in place within one turn of the event loop. @default 512 KiB */
   readonly inlineBytesMax?: number
@@ -41,9 +44,9 @@ interface Idle {
 const copyBytes: number = 4 * MiB
 
 /**
- * Seals and opens in worker threads, which are started when there is work and end when there was
- * none for a while. What is small is done in place, as long as that does not add up within one turn
- * of the event loop.
+ * Seals and opens in worker threads. The first is kept once it is started, by `warmUp` or by work;
+ * further ones are started when there is more work and end when there was none for a while. What is
+ * small is done in place, as long as that does not add up within one turn of the event loop.
  */
 export class ThreadedBlockCodec implements BlockCodec {
   readonly name = 'block codec'
@@ -55,6 +58,9 @@ export class ThreadedBlockCodec implements BlockCodec {
   readonly #waiting: Waiting[] = []
   readonly #idle: Idle[] = []
   readonly #threads = new Set<CodecThread>()
+  /** The thread that stays when there is nothing to do: the first of those that are alive. */
+  #kept: CodecThread | undefined
+  #warming: Promise<void> = Promise.resolve()
   /** Jobs that were taken and have not come to an end, and their bytes. */
   #jobs = 0
   #jobBytes = 0
@@ -74,6 +80,14 @@ export class ThreadedBlockCodec implements BlockCodec {
     this.#isStopped = false
   }
 
+  /**
+   * Starts a thread before there is work for it, in the background: the first block would wait 50
+   * ms for it. One that cannot start is tried again with the first block.
+   */
+  warmUp(): void {
+    this.#warming = this.#warmUp()
+  }
+
   async stop(): Promise<void> {
     this.#isStopped = true
     for (const { reject } of this.#waiting.splice(0)) reject(codecFailed('the codec is stopped'))
@@ -82,6 +96,7 @@ export class ThreadedBlockCodec implements BlockCodec {
       thread.close()
     }
     while (this.#threads.size > 0) await Promise.all([...this.#threads].map(({ ended }) => ended))
+    await this.#warming
   }
 
   async seal(block: BlockIdentity, rows: BlockRows): Promise<Uint8Array> {
@@ -89,14 +104,44 @@ export class ThreadedBlockCodec implements BlockCodec {
     if (rows.length !== form.rowBytes) throw new RangeError('The rows are of another size')
     const nonce = this.#parts.random.bytes(nonceBytes)
     if (this.#isInPlace(form)) return sealRows(form, rows, nonce)
-    return await this.#inThread(rows, bytes => ({ work: 'seal', form, bytes, nonce }))
+    return await this.#sealInThread(form, rows, nonce)
   }
 
   async open(block: BlockIdentity, sealed: Uint8Array): Promise<BlockRows> {
     const form = blockForm(block)
-    // Of another size it is refused at once: there is nothing to send to a thread.
-    const isRefused = sealed.length !== sealedBytes(form)
-    if (isRefused || this.#isInPlace(form)) return openRows(form, sealed)
+    if (this.#isOpenedHere(form, sealed)) return openRows(form, sealed)
+    return await this.#openInThread(form, sealed)
+  }
+
+  async openInPlace(block: BlockIdentity, sealed: Uint8Array): Promise<BlockRows> {
+    const form = blockForm(block)
+    if (this.#isOpenedHere(form, sealed)) return openRows(form, sealed)
+    // What is not shared is copied on its way, and opened in the copy.
+    return await this.#inThread(sealed, bytes => ({ work: 'open in place', form, bytes }))
+  }
+
+  /** Of another size it is refused at once: there is nothing to send to a thread. */
+  #isOpenedHere(form: BlockForm, sealed: Uint8Array): boolean {
+    return sealed.length !== sealedBytes(form) || this.#isInPlace(form)
+  }
+
+  /** The first block that a thread seals or opens takes twice as long as the second. */
+  async #warmUp(): Promise<void> {
+    try {
+      const form = blockForm(madeUpBlock)
+      const rows = new Uint8Array(new SharedArrayBuffer(form.rowBytes))
+      const nonce = this.#parts.random.bytes(nonceBytes)
+      await this.#openInThread(form, await this.#sealInThread(form, rows, nonce))
+    } catch (error) {
+      if (!this.#isStopped) this.#parts.log.warn('block codec not ready ahead', { error })
+    }
+  }
+
+  async #sealInThread(form: BlockForm, rows: BlockRows, nonce: Uint8Array): Promise<Uint8Array> {
+    return await this.#inThread(rows, bytes => ({ work: 'seal', form, bytes, nonce }))
+  }
+
+  async #openInThread(form: BlockForm, sealed: Uint8Array): Promise<BlockRows> {
     return await this.#inThread(sealed, bytes => ({ work: 'open', form, bytes }))
   }
 
@@ -120,7 +165,8 @@ export class ThreadedBlockCodec implements BlockCodec {
     this.#jobs += 1
     this.#jobBytes += bytes.length
     try {
-      const job = jobOf(await shared(bytes))
+      // At once where nothing is to be copied: `warmUp` has started its thread when it returns.
+      const job = jobOf(isShared(bytes) ? bytes : await sharedCopy(bytes))
       if (this.#isStopped) throw codecFailed('the codec is stopped')
       const waiting = { ...Promise.withResolvers<Uint8Array>(), job }
       this.#waiting.push(waiting)
@@ -172,6 +218,7 @@ export class ThreadedBlockCodec implements BlockCodec {
     if (this.#threads.size >= this.#threadsMax) return undefined
     const thread = this.#startThread()
     this.#threads.add(thread)
+    this.#kept ??= thread
     // Whether it was told to or not: where one has died the next job starts another.
     thread.ended.finally(() => this.#forget(thread))
     return thread
@@ -179,6 +226,7 @@ export class ThreadedBlockCodec implements BlockCodec {
 
   #forget(thread: CodecThread): void {
     this.#threads.delete(thread)
+    if (this.#kept === thread) this.#kept = undefined
     const position = this.#idle.findIndex(idle => idle.thread === thread)
     for (const { cancelEnd } of position < 0 ? [] : this.#idle.splice(position, 1)) cancelEnd()
     this.#next()
@@ -191,8 +239,12 @@ export class ThreadedBlockCodec implements BlockCodec {
       thread.close()
       return
     }
-    const cancelEnd = this.#parts.clock.after(this.#idleMs, () => this.#endIdle(thread))
-    this.#idle.push({ thread, cancelEnd })
+    // Taken first, so that the others have nothing to do as soon as one is enough.
+    if (thread === this.#kept) this.#idle.push({ thread, cancelEnd: () => undefined })
+    else {
+      const cancelEnd = this.#parts.clock.after(this.#idleMs, () => this.#endIdle(thread))
+      this.#idle.unshift({ thread, cancelEnd })
+    }
     this.#next()
   }
 
@@ -204,9 +256,25 @@ export class ThreadedBlockCodec implements BlockCodec {
   }
 }
 
+const madeUpKind: StateKind = {
+  numericClass: 'none',
+  layout: { layers: [{ keyBytes: KiB, valueBytes: KiB }], settings: 'none' },
+}
+
+/** Of nobody's model, and 256 KiB large: its loops run for long enough to be compiled. */
+const madeUpBlock: BlockIdentity = {
+  hash: blockRoot(localScope(new Uint8Array(nodeSecretBytes), undefined), madeUpKind),
+  kind: madeUpKind,
+  index: 0,
+  tokenIds: Array.from({ length: blockTokens }, () => 0),
+}
+
+function isShared({ buffer }: Uint8Array): boolean {
+  return buffer instanceof SharedArrayBuffer
+}
+
 /** The same bytes in memory that threads share. Large ones are copied over several turns. */
-async function shared(bytes: Uint8Array): Promise<Uint8Array> {
-  if (bytes.buffer instanceof SharedArrayBuffer) return bytes
+async function sharedCopy(bytes: Uint8Array): Promise<Uint8Array> {
   const copy = new Uint8Array(new SharedArrayBuffer(bytes.length))
   for (let start = 0; start < bytes.length; start += copyBytes) {
     if (start > 0) await new Promise<void>(resolve => afterThisTurn(resolve))

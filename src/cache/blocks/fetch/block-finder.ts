@@ -1,8 +1,15 @@
+import type { ShardCoder } from '../../../erasure/coder/shard-coder.ts'
 import type { Log } from '../../../interface/log.ts'
 import type { Network, PeerId } from '../../../interface/network.ts'
 import { type BlockHash, blockLookupKey } from '../../../key/block-hash.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
-import { findBlocksMax, manifestAsksMax, negativeKeysMax, negativeMs } from '../../../limits.ts'
+import {
+  expectedSendersMax,
+  findBlocksMax,
+  manifestAsksMax,
+  negativeKeysMax,
+  negativeMs,
+} from '../../../limits.ts'
 import type { Clock } from '../../../std/clock.ts'
 import { Lru } from '../../../std/lru.ts'
 import { countOf } from '../shard-mask.ts'
@@ -15,6 +22,7 @@ export interface BlockFinderComponents {
   readonly lookups: BlockLookups
   readonly rates: PeerRates
   readonly network: Network
+  readonly coder: ShardCoder
   readonly clock: Clock
   readonly log: Log
 }
@@ -74,10 +82,12 @@ export class BlockFinder {
     const keys = this.#notMissing(hashes.map(blockLookupKey))
     const reach = lookups.asksEverybody ? keys.length : await this.#reach(keys, { signal, leftMs })
     const found: FoundBlock[] = []
+    const onOffers = this.#expecting()
     let roundKeys = lookups.asksEverybody ? manifestAsksMax : findBlocksMax
     while (found.length < reach && leftMs() > 0) {
       const round = keys.slice(found.length, Math.min(reach, found.length + roundKeys))
-      const { stripes, isComplete } = await lookups.collect(round, { signal, deadlineMs: leftMs() })
+      const options = { signal, deadlineMs: leftMs(), onOffers }
+      const { stripes, isComplete } = await lookups.collect(round, options)
       const missing = round.findIndex(key => !stripes.has(key))
       const run = missing === -1 ? round : round.slice(0, missing)
       for (const key of run) found.push(this.#block(hashes[found.length], stripes.get(key) ?? []))
@@ -88,7 +98,25 @@ export class BlockFinder {
         break
       }
     }
+    if (found.some(block => this.#takesDecoding(block))) this.#parts.coder.warmUp()
     return this.#runOf(found)
+  }
+
+  /** While it is checked what they offer, and decided, a connection to them can be opened. */
+  #expecting(): (peer: PeerId) => void {
+    const expected = new Set<PeerId>()
+    return peer => {
+      if (expected.has(peer) || expected.size >= expectedSendersMax) return
+      expected.add(peer)
+      this.#parts.network.expectBytes(peer)
+    }
+  }
+
+  /** Parts that somebody cuts off the block itself are only put together. */
+  #takesDecoding(block: FoundBlock): boolean {
+    const [best] = this.stripesOf(block)
+    if (best === undefined || best.stripe.manifest.dataShards === 1) return false
+    return !best.holders.some(({ isWhole }) => isWhole)
   }
 
   /** Up to the first key that nobody had a moment ago. */

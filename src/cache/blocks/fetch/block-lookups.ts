@@ -10,7 +10,7 @@ import type { ManifestAsk } from '../../../wire/block-messages.ts'
 import type { HeldShards } from '../hold/held-shards.ts'
 import { answersOf } from './answers-of.ts'
 import type { FoundStripe } from './found-stripe.ts'
-import type { ManifestAsker } from './manifest-asker.ts'
+import type { AskOptions, ManifestAsker } from './manifest-asker.ts'
 import { CollectedOffers } from './offers.ts'
 
 export interface BlockLookupsComponents {
@@ -26,6 +26,11 @@ export interface BlockLookupsComponents {
 export interface LookupOptions {
   readonly signal: AbortSignal
   readonly deadlineMs: number
+}
+
+export interface CollectOptions extends LookupOptions {
+  /** A peer says that it has some of them, before what it says is checked. */
+  readonly onOffers?: (peer: PeerId) => void
 }
 
 /** What is known of some keys. */
@@ -62,8 +67,9 @@ export class BlockLookups {
   }
 
   /** All stripes of the keys that can be had now. @throws the signal's reason */
-  async collect(keys: readonly LookupKey[], options: LookupOptions): Promise<KeysFound> {
+  async collect(keys: readonly LookupKey[], options: CollectOptions): Promise<KeysFound> {
     const { clock } = this.#parts
+    const { onOffers } = options
     const startMs = clock.monotonicMs()
     const linked = linkSignal(clock, [options.signal], options.deadlineMs)
     const offers = new CollectedOffers()
@@ -73,11 +79,11 @@ export class BlockLookups {
       const asks = this.asksEverybody
         ? this.#everybody(keys)
         : await this.#holders(keys, { ...options, signal: linked.signal })
-      isComplete = await this.#ask(asks, { keys, offers, signal: linked.signal })
+      isComplete = await this.#ask(asks, { keys, offers, onOffers, signal: linked.signal })
       const again = this.#askAgain(offers.withoutManifest(keys))
       const leftMs = options.deadlineMs - (clock.monotonicMs() - startMs)
       if (again.size > 0 && leftMs > 0) {
-        await this.#ask(again, { keys, offers, signal: linked.signal })
+        await this.#ask(again, { keys, offers, onOffers, signal: linked.signal })
       }
     } finally {
       linked[Symbol.dispose]()
@@ -172,7 +178,7 @@ export class BlockLookups {
   /** Whether all have answered, or failed, before there was enough or the time was over. */
   async #ask(
     asks: ReadonlyMap<PeerId, readonly ManifestAsk[]>,
-    { keys, offers, signal }: AskOptions,
+    { keys, offers, onOffers, signal }: AskKeysOptions,
   ): Promise<boolean> {
     const { clock, asker } = this.#parts
     const ended = new AbortController()
@@ -181,7 +187,7 @@ export class BlockLookups {
     for (const [peer, list] of asks) {
       for (let start = 0; start < list.length; start += manifestAsksMax) {
         const batch = list.slice(start, start + manifestAsksMax)
-        answers.push(asker.ask(peer, batch, { offers, signal: linked.signal }))
+        answers.push(asker.ask(peer, batch, { offers, onOffers, signal: linked.signal }))
       }
     }
     try {
@@ -201,8 +207,6 @@ export class BlockLookups {
   }
 }
 
-interface AskOptions {
+interface AskKeysOptions extends AskOptions {
   readonly keys: readonly LookupKey[]
-  readonly offers: CollectedOffers
-  readonly signal: AbortSignal
 }

@@ -1,6 +1,6 @@
 import type { StripeReader } from '../stripe.ts'
 import { Blame, type BlameComponents } from './blame.ts'
-import { BlockFinder } from './block-finder.ts'
+import { BlockFinder, type BlockFinderComponents } from './block-finder.ts'
 import { BlockLookups, type BlockLookupsComponents } from './block-lookups.ts'
 import { ManifestAsker } from './manifest-asker.ts'
 import { PeerRates } from './peer-rates.ts'
@@ -8,7 +8,8 @@ import { TrustedStripes } from './trusted-stripes.ts'
 
 export interface FindingComponents
   extends Omit<BlockLookupsComponents, 'asker'>,
-    Omit<BlameComponents, 'stripes'> {
+    Omit<BlameComponents, 'stripes'>,
+    Pick<BlockFinderComponents, 'coder'> {
   readonly reader: StripeReader
 }
 

@@ -24,6 +24,12 @@ export interface ManifestAskerComponents {
   readonly log: Log
 }
 
+export interface AskOptions extends AbortOptions {
+  readonly offers: CollectedOffers
+  /** The peer says that it has some of what it was asked for; nothing of it is checked. */
+  readonly onOffers: ((peer: PeerId) => void) | undefined
+}
+
 /** Asks peers what they have of blocks, checks what they say, and remembers who is wrong. */
 export class ManifestAsker {
   readonly #parts: ManifestAskerComponents
@@ -32,17 +38,18 @@ export class ManifestAsker {
     this.#parts = components
   }
 
-  /** Adds what a peer says to `offers`. Never rejects. */
+  /** Adds what a peer says to `offers`, after `onOffers` when it has anything. Never rejects. */
   async ask(
     peer: PeerId,
     asks: readonly ManifestAsk[],
-    { offers, signal }: AbortOptions & { readonly offers: CollectedOffers },
+    { offers, onOffers, signal }: AskOptions,
   ): Promise<void> {
     const { network, reputation, log } = this.#parts
     const options = { signal, timeoutMs: peerAnswerTimeoutMs }
     try {
       const reply = await network.request(peer, manifestProtocol, encodeManifestAsks(asks), options)
       const lists = decodeOffers(reply, asks.length)
+      if (lists.some(list => list.length > 0)) onOffers?.(peer)
       for (const [index, { key }] of asks.entries()) {
         for (const offer of lists[index] ?? []) this.#add(key, peer, { offer, offers })
       }

@@ -68,7 +68,8 @@ function openShard(
   { stripe, signal }: AbortOptions & { readonly stripe: Stripe['id'] },
 ): AsyncIterable<Uint8Array> {
   if (peer === network.self) return held.open(stripe, index, { signal })?.pieces ?? nothing()
-  return network.openBytes(peer, shardProtocol, encodeShardAsk({ stripe, index }), { signal })
+  const options = { signal, isTransient: true }
+  return network.openBytes(peer, shardProtocol, encodeShardAsk({ stripe, index }), options)
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array, void, void> {

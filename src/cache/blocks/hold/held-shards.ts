@@ -11,6 +11,7 @@ import { indicesOf, maskOf, noShards, type ShardMask, union, without } from '../
 import type { Stripe } from '../stripe.ts'
 import { decodeNote, encodeNote, shardName } from './blob-notes.ts'
 import type { KeyOffers } from './key-offers.ts'
+import type { ShardSource } from './shard-source.ts'
 
 export interface HeldShardsComponents {
   readonly store: BlobStore
@@ -202,10 +203,4 @@ export class HeldShards {
   #expiryOf(endsAt: number): number {
     return Math.min(this.#parts.clock.now() + shardLifeMs, endsAt)
   }
-}
-
-export interface ShardSource {
-  /** Of the hashes of its leaves and the shard together. */
-  readonly bytes: number
-  readonly pieces: AsyncIterable<Uint8Array>
 }

@@ -4,14 +4,16 @@ import type { LookupKey } from '../../../key/response-key.ts'
 /** Why a key is announced: the block itself is here, or shards of it are. */
 export type OfferReason = 'whole' | 'shards'
 
+type Announcing = Pick<Directory, 'add' | 'remove'>
+
 const bits: { readonly [reason in OfferReason]: number } = { whole: 1, shards: 2 }
 
 /** The look-up keys of blocks that this node announces, for one reason or for both. */
 export class KeyOffers {
-  readonly #directory: Directory
+  readonly #directory: Announcing
   readonly #keys = new Map<LookupKey, number>()
 
-  constructor(directory: Directory) {
+  constructor(directory: Announcing) {
     this.#directory = directory
   }
 

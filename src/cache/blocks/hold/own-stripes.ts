@@ -3,6 +3,7 @@ import type { LookupKey } from '../../../key/response-key.ts'
 import type { SwarmTag } from '../../../key/scope.ts'
 import { ownStripesMax } from '../../../limits.ts'
 import type { Clock } from '../../../std/clock.ts'
+import type { AbortOptions } from '../../../std/signal.ts'
 import type { StripeId } from '../../../wire/manifest.ts'
 import type { Stripe } from '../stripe.ts'
 import { decodeNote, encodeNote, ownName } from './blob-notes.ts'
@@ -24,19 +25,26 @@ export interface LocalBlocks {
   sealed(key: LookupKey): Promise<Uint8Array | undefined>
 }
 
+/** A stripe, and the hashes of the leaves of its data shards, one behind the other. */
+export interface CodedStripe {
+  readonly stripe: Stripe
+  readonly leafHashes: Uint8Array
+}
+
 export interface OwnStripe {
   readonly id: StripeId
   /** Whether shards of it were placed on peers. */
   readonly isPlaced: boolean
 }
 
-/** It saves coding the block again, in one byte: nothing is worth less room. */
+/** It saves coding the block again, in 1/2,048 of its bytes: nothing is worth less room. */
 const costSeconds = 1
 
 /**
  * Manifests of sealed blocks that this node itself has and may give away: what it computed, and
- * what it has audited. Nothing else of its own is ever given to a peer. They are kept as notes of
- * blobs of one byte, so that they outlive a restart.
+ * what it has audited. Nothing else of its own is ever given to a peer. So that they outlive a
+ * restart they are kept as notes of blobs, which hold the hashes of the leaves of the data shards:
+ * whoever is given a shard gets them first, and hashing the block again takes longer than sending.
  */
 export class OwnStripes {
   readonly #parts: OwnStripesComponents
@@ -79,13 +87,21 @@ export class OwnStripes {
     return true
   }
 
+  /**
+   * The hashes of the leaves of its data shards, one behind the other, as they were when it was
+   * coded; undefined when they are lost. @throws the signal's reason
+   */
+  async leafHashesOf(key: LookupKey, options: AbortOptions): Promise<Uint8Array | undefined> {
+    return await this.#parts.store.read(ownName(key), options)
+  }
+
   /** Adds or replaces. Past the maximum they are not kept. @throws store_failed */
-  async put(stripe: Stripe, isPlaced: boolean): Promise<void> {
+  async put({ stripe, leafHashes }: CodedStripe, isPlaced: boolean): Promise<void> {
     const { store, clock, swarm } = this.#parts
     const { lookupKey, expiresAt } = stripe.manifest
     if (!this.#hasRoomFor(lookupKey)) return
     await store.put(ownName(lookupKey), {
-      pieces: [Uint8Array.of(0)],
+      pieces: [leafHashes],
       costSeconds,
       createdAt: clock.now(),
       expiresAt,

@@ -29,7 +29,7 @@ export async function pullShard(
   const body = encodeShardAsk({ stripe: stripe.id, index })
   try {
     const shard = await takeShard(
-      opened => network.openBytes(from, shardProtocol, body, { signal: opened }),
+      opened => network.openBytes(from, shardProtocol, body, { signal: opened, isTransient: true }),
       { manifest: stripe.manifest, index },
       { clock, signal },
     )

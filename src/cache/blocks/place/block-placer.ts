@@ -117,14 +117,13 @@ export class BlockPlacer {
     const { own, policy, writer, repairer, lonely } = this.#parts
     if (own.get(job.key)?.isPlaced === true) return 'known'
     const [best] = known.filter(({ holders }) => holders.some(({ peer }) => !this.#isSelf(peer)))
-    const isMine =
-      best !== undefined && (await writer.isOf(best.stripe.manifest, job.sealed, options))
+    const coded = best && (await writer.codedAs(best.stripe, job.sealed, options))
     if (best !== undefined && !policy.isLosing(best)) {
-      await writer.keep(job, isMine ? best.stripe : undefined, options)
+      await writer.keep(job, coded, options)
       return 'known'
     }
-    if (best !== undefined && isMine && best.stripe.manifest.shards > 1) {
-      await writer.keep(job, best.stripe, options)
+    if (best !== undefined && coded !== undefined && best.stripe.manifest.shards > 1) {
+      await writer.keep(job, coded, options)
       return await repairer.repair(best, job.sealed, options)
     }
     const outcome = await writer.write(job, options)

@@ -4,11 +4,11 @@ import type { PlacementOutcome } from '../../../interface/metrics.ts'
 import type { Clock } from '../../../std/clock.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
 import type { ReceiptSigner } from '../../../trust/receipt.ts'
-import { type Manifest, rootOf } from '../../../wire/manifest.ts'
-import type { OwnStripes } from '../hold/own-stripes.ts'
+import { rootOf } from '../../../wire/manifest.ts'
+import type { CodedStripe, OwnStripes } from '../hold/own-stripes.ts'
 import { firstShards, indicesOf } from '../shard-mask.ts'
 import { issueStripe, type Stripe } from '../stripe.ts'
-import { encodeBlock, joinRoots } from '../stripe-coding.ts'
+import { encodeBlock, joinLeaves, joinRoots } from '../stripe-coding.ts'
 import type { PlaceJob } from './place-queue.ts'
 import { type Code, planCode } from './placement.ts'
 import type { StripePlacer } from './stripe-placer.ts'
@@ -41,9 +41,9 @@ export class StripeWriter {
     const { placer, own, onPlaced } = this.#parts
     const candidates = placer.candidates()
     const code = planCode(block.sealed.length, candidates.length)
-    const { stripe, encoded } = await this.#issue(block, code, { signal })
+    const { stripe, encoded, leafHashes } = await this.#issue(block, code, { signal })
     // Whoever asks can have it from this node from now on, whether or not others hold it.
-    await own.put(stripe, false)
+    await own.put({ stripe, leafHashes }, false)
     onPlaced(stripe)
     if (candidates.length === 0) return 'alone'
     const indices = indicesOf(firstShards(code.shards))
@@ -52,33 +52,47 @@ export class StripeWriter {
       await placer.drop(stripe, placed, signal)
       return 'refused'
     }
-    await own.put(stripe, true)
+    await own.put({ stripe, leafHashes }, true)
     return 'placed'
   }
 
   /** Offers the block itself: under the manifest that it is of, or one of its own. */
-  async keep(block: NewBlock, known: Stripe | undefined, options: AbortOptions): Promise<void> {
-    const stripe = known ?? (await this.#issue(block, soleCode, options)).stripe
-    await this.#parts.own.put(stripe, true)
+  async keep(
+    block: NewBlock,
+    known: CodedStripe | undefined,
+    options: AbortOptions,
+  ): Promise<void> {
+    const coded = known ?? (await this.#issue(block, soleCode, options))
+    await this.#parts.own.put(coded, true)
   }
 
-  /** Whether a manifest speaks of these very bytes. */
-  async isOf(manifest: Manifest, sealed: Uint8Array, options: AbortOptions): Promise<boolean> {
-    if (manifest.objectBytes !== sealed.length) return false
+  /** What a stripe was coded to, if its manifest speaks of these very bytes. */
+  async codedAs(
+    stripe: Stripe,
+    sealed: Uint8Array,
+    options: AbortOptions,
+  ): Promise<CodedStripe | undefined> {
+    const { manifest } = stripe
+    if (manifest.objectBytes !== sealed.length) return undefined
     const shards = splitObject(sealed, manifest.dataShards)
     const trees = await this.#parts.coder.hash(shards, options)
-    return trees.every(({ root }, index) => Buffer.compare(root, rootOf(manifest, index)) === 0)
+    const isOf = trees.every(
+      ({ root }, index) => Buffer.compare(root, rootOf(manifest, index)) === 0,
+    )
+    const leafHashes = trees.map(tree => tree.leafHashes)
+    return isOf ? { stripe, leafHashes: joinLeaves(leafHashes, trees.length) } : undefined
   }
 
   async #issue(
     { key, sealed, modelId, numericClass }: NewBlock,
     code: Code,
     options: AbortOptions,
-  ): Promise<{ readonly stripe: Stripe; readonly encoded: CodedObject }> {
+  ): Promise<CodedStripe & { readonly encoded: CodedObject }> {
     const { coder, signer, clock } = this.#parts
     const encoded = await encodeBlock(coder, sealed, code, options)
     const facts = { lookupKey: key, modelId, numericClass, objectBytes: sealed.length, ...code }
     const roots = joinRoots(encoded.roots)
-    return { stripe: issueStripe({ ...facts, roots }, signer, clock), encoded }
+    const leafHashes = joinLeaves(encoded.leafHashes, code.dataShards)
+    return { stripe: issueStripe({ ...facts, roots }, signer, clock), encoded, leafHashes }
   }
 }

@@ -15,8 +15,6 @@ import { MemoryTier, type OpenRows } from './memory-tier.ts'
 /** A block that is at hand. */
 export interface OpenBlock extends OpenRows {
   readonly tier: LocalTier
-  /** As it lies on disk, where it was read from there. */
-  readonly sealed?: Uint8Array
 }
 
 export interface TierStats {

@@ -24,7 +24,6 @@ export interface DiskTierComponents {
 export interface ReadBlock {
   readonly rows: BlockRows
   readonly origin: BlockOrigin
-  readonly sealed: Uint8Array
 }
 
 export interface SealedBlock {
@@ -70,9 +69,9 @@ export class DiskTier {
     if (note === undefined || sealed === undefined) return undefined
     store.countUse(key)
     try {
-      const rows = await codec.open(block, sealed)
+      const rows = await codec.openInPlace(block, sealed)
       rates.noteDisk(rows.length, clock.monotonicMs() - startMs)
-      return { rows, origin: note.origin, sealed }
+      return { rows, origin: note.origin }
     } catch (error) {
       if (!(error instanceof OperationError)) throw error
       // A codec with too much to do has nothing against the block: only this prompt goes without.

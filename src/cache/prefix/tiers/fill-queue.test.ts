@@ -1,14 +1,16 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import { setImmediate } from 'node:timers/promises'
 import { OperationError } from '../../../errors.ts'
 import type { BlockCodec } from '../../../interface/block-codec.ts'
 import { silentLog } from '../../../interface/log.ts'
 import { silentMetrics } from '../../../interface/metrics.ts'
 import { parseModelId } from '../../../key/model-id.ts'
 import { peerIdOfPublicKey } from '../../../key/peer-id.ts'
+import { parseLookupKey } from '../../../key/response-key.ts'
 import { localScope } from '../../../key/scope.ts'
 import { blockBytes } from '../../../key/state-layout.ts'
-import { MiB } from '../../../limits.ts'
+import { MiB, prefixFillBytesMax, prefixFillHoldMsMax, prefixFillsMax } from '../../../limits.ts'
 import { VirtualClock } from '../../../std/clock.ts'
 import { SeededRandom } from '../../../std/seeded-random.ts'
 import { TaskScope } from '../../../std/task-scope.ts'
@@ -49,12 +51,15 @@ async function subject() {
       if (openFault !== undefined) throw openFault
       return await inline.open(block, sealed)
     },
+    openInPlace: (block, sealed) => codec.open(block, sealed),
   }
   const refused = new RefusedIssuers()
   const scope = new TaskScope((task, error) => {
     throw new Error(task, { cause: error })
   })
-  const shared = { store, codec, clock, metrics: silentMetrics, log: silentLog, scope, refused }
+  const shed: string[] = []
+  const metrics = { ...silentMetrics, blocksShed: (reason: string) => void shed.push(reason) }
+  const shared = { store, codec, clock, metrics, log: silentLog, scope, refused }
   const tiers = new BlockTiers({ ...shared, rates: new Rates(clock) }, { memoryBytesMax: MiB })
   await tiers.start({ signal })
   const queue = new FillQueue({ ...shared, tiers })
@@ -69,10 +74,8 @@ async function subject() {
   const times = { costSeconds: 1, expiresAt: clock.now() + 1_000 }
   const place = (given: PlaceableBlock): void => void placed.push(given)
   const fill = { block, rows, modelId, swarm: undefined, ...times, origin: ownOrigin, place }
-  const add = (origin: BlockOrigin, sealed?: Uint8Array): void => {
-    const given: BlockFill = { ...fill, origin, ...(sealed === undefined ? {} : { sealed }) }
-    queue.add(given)
-  }
+  const add = (origin: BlockOrigin, changes: Partial<BlockFill> = {}): void =>
+    queue.add({ ...fill, origin, ...changes })
   const settled = async (): Promise<void> => {
     gate.resolve()
     await scope.drain()
@@ -80,7 +83,12 @@ async function subject() {
   const failToOpen = (fault: OperationError | undefined): void => {
     openFault = fault
   }
-  return { store, tiers, queue, refused, block, placed, add, settled, failToOpen }
+  return { clock, store, tiers, queue, refused, block, placed, add, settled, failToOpen, shed }
+}
+
+/** Long enough for whatever would go on by itself. */
+async function turns(): Promise<void> {
+  for (let count = 0; count < 20; count++) await setImmediate()
 }
 
 describe('FillQueue', () => {
@@ -99,7 +107,7 @@ describe('FillQueue', () => {
     add(ownOrigin)
     await settled()
     const before = await store.read(block.key, { signal })
-    add(fromPeer, Uint8Array.of(1, 2, 3))
+    add(fromPeer, { sealed: Uint8Array.of(1, 2, 3) })
     await settled()
     assert.deepEqual(tiers.originOf(block.key), ownOrigin)
     assert.deepEqual(await store.read(block.key, { signal }), before)
@@ -132,6 +140,49 @@ describe('FillQueue', () => {
     assert.equal(store.stats().blobs, 0)
     assert.equal(await tiers.read(block, { signal }), undefined)
     assert.deepEqual(placed, [])
+  })
+
+  it('hold() lets blocks wait until all have let go, or one has held too long', async () => {
+    const { clock, tiers, queue, block, add, settled } = await subject()
+    const [first, second] = [queue.hold(), queue.hold()]
+    add(ownOrigin)
+    const stored = settled()
+    first()
+    first()
+    await turns()
+    assert.ok(queue.has(block.key), 'the other one holds')
+    second()
+    await stored
+    assert.equal(tiers.isOnDisk(block.key), true)
+    const late = queue.hold()
+    add(audited)
+    clock.advance(prefixFillHoldMsMax)
+    late()
+    await settled()
+    assert.deepEqual(tiers.originOf(block.key), audited)
+    assert.equal(queue.has(block.key), false)
+  })
+
+  it('hold() gives way when the queue fills', async () => {
+    const { queue, block, add, settled } = await subject()
+    const release = queue.hold()
+    add(ownOrigin, { sealed: new Uint8Array(prefixFillBytesMax / 2) })
+    await settled()
+    assert.equal(queue.has(block.key), false, 'it is not waiting any more')
+    release()
+  })
+
+  it('hold() gives way when many small blocks wait', async () => {
+    const { queue, block, shed, add, settled } = await subject()
+    const release = queue.hold()
+    for (let count = 0; count < 2 * prefixFillsMax; count++) {
+      const key = parseLookupKey(count.toString(16).padStart(64, '0')) ?? assert.fail()
+      add(ownOrigin, { block: { ...block, key }, sealed: Uint8Array.of(1) })
+      if (count % 100 === 0) await turns()
+    }
+    assert.deepEqual(shed, [])
+    release()
+    await settled()
   })
 
   it('clear() forgets what is being stored too', async () => {

@@ -1,26 +1,21 @@
 import { OperationError } from '../../../errors.ts'
-import type { BlockCodec } from '../../../interface/block-codec.ts'
 import type { BlockRows } from '../../../interface/kv-state.ts'
 import type { Log } from '../../../interface/log.ts'
-import type { Metrics } from '../../../interface/metrics.ts'
 import type { ModelId } from '../../../key/model-id.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
 import type { SwarmTag } from '../../../key/scope.ts'
-import { prefixFillBytesMax, prefixFillsMax } from '../../../limits.ts'
+import { prefixFillBytesMax, prefixFillHoldMsMax, prefixFillsMax } from '../../../limits.ts'
 import type { TaskScope } from '../../../std/task-scope.ts'
 import type { PlaceableBlock } from '../../blocks/swarm-blocks.ts'
-import type { RefusedIssuers } from '../audit/refused-issuers.ts'
 import type { PromptBlock } from '../prompt-blocks.ts'
 import { type BlockOrigin, isTrusted } from './block-note.ts'
-import type { BlockTiers } from './block-tiers.ts'
+import type { BlockTiers, BlockTiersComponents } from './block-tiers.ts'
 
-export interface FillQueueComponents {
+export interface FillQueueComponents
+  extends Pick<BlockTiersComponents, 'codec' | 'clock' | 'metrics' | 'refused'> {
   readonly tiers: BlockTiers
-  readonly codec: BlockCodec
   readonly log: Log
-  readonly metrics: Metrics
   readonly scope: TaskScope
-  readonly refused: RefusedIssuers
 }
 
 /** A block that is to be kept. */
@@ -49,6 +44,8 @@ export class FillQueue {
   #bytes = 0
   #isRunning = false
   #hasFailed = false
+  #holds = 0
+  #wake: () => void = () => undefined
 
   constructor(components: FillQueueComponents) {
     this.#parts = components
@@ -68,6 +65,7 @@ export class FillQueue {
     this.#waiting.push(fill)
     this.#keys.add(fill.block.key)
     this.#bytes = bytes
+    if (!this.#isHeld) this.#wake()
     if (this.#isRunning) return
     this.#isRunning = true
     scope.spawn('store blocks', () => this.#run())
@@ -76,6 +74,24 @@ export class FillQueue {
   /** Whether the block is on its way to the disk already. */
   has(key: LookupKey): boolean {
     return this.#keys.has(key)
+  }
+
+  /**
+   * Blocks wait, as long as there is room for more, until what this returns is called: somebody
+   * waits for a first token, and the processor has better things to do. Not for long.
+   */
+  hold(): () => void {
+    this.#holds += 1
+    let isHeld = true
+    const release = (): void => {
+      cancel()
+      if (!isHeld) return
+      isHeld = false
+      this.#holds -= 1
+      if (!this.#isHeld) this.#wake()
+    }
+    const cancel = this.#parts.clock.after(prefixFillHoldMsMax, release)
+    return release
   }
 
   /** What is being stored at the moment goes too. */
@@ -88,7 +104,10 @@ export class FillQueue {
   /** To the end also when the node stops: what waits is bounded, and was worth computing. */
   async #run(): Promise<void> {
     try {
-      for (let fill = this.#waiting.shift(); fill !== undefined; fill = this.#waiting.shift()) {
+      for (;;) {
+        while (this.#waiting.length > 0 && this.#isHeld) await this.#woken()
+        const fill = this.#waiting.shift()
+        if (fill === undefined) return
         this.#bytes -= bytesOf(fill)
         await this.#store(fill)
         this.#keys.delete(fill.block.key)
@@ -96,6 +115,18 @@ export class FillQueue {
     } finally {
       this.#isRunning = false
     }
+  }
+
+  get #isHeld(): boolean {
+    const isRoomy =
+      this.#bytes < prefixFillBytesMax / 2 && this.#waiting.length < prefixFillsMax / 2
+    return this.#holds > 0 && isRoomy
+  }
+
+  #woken(): Promise<void> {
+    return new Promise(resolve => {
+      this.#wake = resolve
+    })
   }
 
   async #store(fill: BlockFill): Promise<void> {

@@ -38,6 +38,8 @@ export interface LoadComponents {
   readonly clock: Clock
   readonly log: Log
   readonly stopSignal: AbortSignal
+  /** The pools of all models. */
+  readonly machine: Set<LoadedModel['pool']>
 }
 
 /** 4 sequences of 8 k tokens take 4 GiB with a usual 8 B model: as much as its weights. */
@@ -96,6 +98,7 @@ async function serve(
     pool: new SequencePool(sequences, components.clock, {
       queueMax: options.queueMax,
       isCuttable: facts.uncuttable === undefined,
+      machine: components.machine,
     }),
     rates: new Rates(),
     state: await probeState(sequences, {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { Llama } from 'node-llama-cpp'
 import type { ModelId } from '../../../key/model-id.ts'
+import { numericsVersion } from '../sequence/plan-resume.ts'
 
 export interface NumericFacts {
   readonly id: ModelId
@@ -28,6 +29,7 @@ export async function numericClass(llama: Llama, facts: NumericFacts): Promise<s
     `${process.arch} ${cpuFeatures(llama.systemInfo)}`,
     `flash attention ${facts.hasFlashAttention ? 'on' : 'off'}`,
     'kv f16',
+    `chunks ${numericsVersion}`,
     ...(facts.isLongRope ? ['long rope'] : []),
   ].join(' · ')
 }

@@ -3,7 +3,12 @@ import type { Readable } from 'node:stream'
 import { OperationError } from '../../../errors.ts'
 import type { EngineModel } from '../../../interface/engine.ts'
 import type { Log } from '../../../interface/log.ts'
-import { engineCallsMax, engineOutputTimeoutMs, engineStopTimeoutMs } from '../../../limits.ts'
+import {
+  engineCallsMax,
+  engineOutputTimeoutMs,
+  enginePingsUnansweredMax,
+  engineStopTimeoutMs,
+} from '../../../limits.ts'
 import type { Clock } from '../../../std/clock.ts'
 import { type AbortOptions, settlesWithin } from '../../../std/signal.ts'
 import { ChildStream } from './child-stream.ts'
@@ -19,6 +24,7 @@ import type {
 import { errorOf } from './error-message.ts'
 import { LineReader } from './line-reader.ts'
 import type { ResidentChange } from './state/resident-mirror.ts'
+import { Watchdog } from './watchdog.ts'
 
 export interface ChildComponents {
   readonly clock: Clock
@@ -54,6 +60,7 @@ const entryUrl = new URL(
 /**
  * One process that runs the engine, from fork to exit. When it ends, however it ends, every call
  * that it owes an answer fails with `engine_failed`, and `hasEnded` is true before that is told.
+ * One that lives and gives no sign of life while it owes answers is ended.
  */
 export class EngineChild {
   /** Resolves when the process is gone. Never rejects. */
@@ -63,12 +70,19 @@ export class EngineChild {
   readonly #calls = new Map<number, PendingCall>()
   readonly #loaded = Promise.withResolvers<readonly LoadedFacts[]>()
   readonly #lines: LineReader
+  readonly #watchdog: Watchdog
+  #isLoading = false
   #nextId = 0
   #hasEnded = false
 
   constructor(components: ChildComponents) {
     this.#components = components
     this.#lines = new LineReader(line => components.log.warn('engine process wrote', { line }))
+    this.#watchdog = new Watchdog({
+      clock: components.clock,
+      ping: () => this.#send({ type: 'ping' }),
+      onStuck: () => this.#endStuck(),
+    })
     // The node's own flags are not the child's: an inspector's port, for one, is taken.
     this.#child = fork(entryUrl, {
       serialization: 'advanced',
@@ -78,7 +92,7 @@ export class EngineChild {
     this.#child.on('message', (message: FromChild) => this.#receive(message))
     this.#child.on('disconnect', () => this.kill())
     for (const output of [this.#child.stdout, this.#child.stderr]) this.#readLines(output)
-    this.ended = this.#watch()
+    this.ended = this.#untilEnd()
   }
 
   get pid(): number | undefined {
@@ -95,8 +109,15 @@ export class EngineChild {
    */
   async load(load: ToChild & { readonly type: 'load' }): Promise<readonly LoadedFacts[]> {
     this.#loaded.promise.catch(() => undefined)
+    this.#isLoading = true
+    this.#watch()
     this.#send(load)
-    return await this.#loaded.promise
+    try {
+      return await this.#loaded.promise
+    } finally {
+      this.#isLoading = false
+      this.#watch()
+    }
   }
 
   /**
@@ -147,7 +168,7 @@ export class EngineChild {
     this.#child.kill('SIGKILL')
   }
 
-  async #watch(): Promise<ChildEnd> {
+  async #untilEnd(): Promise<ChildEnd> {
     const { clock } = this.#components
     const exit = Promise.withResolvers<Omit<ChildEnd, 'lastLines'>>()
     const closed = Promise.withResolvers<void>()
@@ -175,6 +196,7 @@ export class EngineChild {
     if (!this.#hasEnded) this.#send({ type: 'call', id, model, call })
     this.#calls.set(id, pending)
     if (this.#hasEnded) this.#fail(processEnded())
+    this.#watch()
     return id
   }
 
@@ -185,6 +207,7 @@ export class EngineChild {
 
   #receive(message: FromChild): void {
     if (this.#hasEnded || message === null) return
+    this.#watchdog.heard()
     switch (message.type) {
       case 'loaded':
         this.#loaded.resolve(message.models)
@@ -218,7 +241,20 @@ export class EngineChild {
   #settle(id: number): PendingCall | undefined {
     const call = this.#calls.get(id)
     this.#calls.delete(id)
+    this.#watch()
     return call
+  }
+
+  /** Its watchdog, while it owes something. */
+  #watch(): void {
+    this.#watchdog.watch(this.#isLoading || this.#calls.size > 0)
+  }
+
+  #endStuck(): void {
+    const { pid } = this.#child
+    const unanswered = enginePingsUnansweredMax
+    this.#components.log.warn('engine process gives no sign of life', { pid, unanswered })
+    this.kill()
   }
 
   #end(): void {
@@ -231,6 +267,8 @@ export class EngineChild {
   #fail(error: OperationError): void {
     const calls = [...this.#calls.values()]
     this.#calls.clear()
+    this.#isLoading = false
+    this.#watch()
     this.#loaded.reject(error)
     for (const call of calls) call.failed(error)
   }

@@ -33,11 +33,14 @@ export type ToChild =
   | { readonly type: 'cancel'; readonly id: number }
   /** So many items were taken: as many more may be sent. */
   | { readonly type: 'more'; readonly id: number; readonly count: number }
+  /** Answered by `pong` at once. */
+  | { readonly type: 'ping' }
   | { readonly type: 'stop' }
 
 export type FromChild =
   | { readonly type: 'loaded'; readonly models: readonly LoadedFacts[] }
   | { readonly type: 'load failed'; readonly error: ErrorMessage }
+  | { readonly type: 'pong' }
   | { readonly type: 'items'; readonly id: number; readonly items: Items }
   | { readonly type: 'done'; readonly id: number; readonly result: Result }
   | { readonly type: 'failed'; readonly id: number; readonly error: ErrorMessage }

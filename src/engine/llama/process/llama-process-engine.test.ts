@@ -22,6 +22,9 @@ import { OperationError } from '../../../errors.ts'
 import { engineCompliance } from '../../../interface/engine.compliance.ts'
 import { collect } from '../../../interface/generation.compliance.ts'
 import type { GenerationEvent } from '../../../interface/generation.ts'
+import { type LogFields, silentLog } from '../../../interface/log.ts'
+import { enginePingMs, enginePingsUnansweredMax } from '../../../limits.ts'
+import { type Clock, systemClock } from '../../../std/clock.ts'
 import { isJsonObject } from '../../../std/json.ts'
 import type { LlamaProcessEngine } from './llama-process-engine.ts'
 
@@ -48,8 +51,9 @@ describe('LlamaProcessEngine', () => {
   })
   after(() => shared.engine?.stop())
 
-  it('samples as the engine does that runs in the own process', async () => {
+  it('samples as the engine does that runs in the own process', async t => {
     const own = await startedEngine()
+    t.after(() => own.stop())
     const seed = 0xfedc_ba98_7654_3210n
     const request = chat('Tell me a story', { sampling: { temperature: 1.5 }, maxTokens: 24 })
     const answers = await Promise.all(
@@ -57,15 +61,15 @@ describe('LlamaProcessEngine', () => {
         Array.fromAsync(onlyModel(each).generate(request, { seed, ...unaborted })),
       ),
     )
-    await own.stop()
     assert.deepEqual(answers[1], answers[0])
   })
 
-  it('lets errors cross the border whole', async () => {
+  it('lets errors cross the border whole', async t => {
     const model = onlyModel(engine())
     const wrong = collect(model, chat('Hi', { sampling: { logitBias: { 99999: 1 } } }))
     await assert.rejects(wrong, { code: 'request_invalid', field: 'logit_bias', origin: 'client' })
     const busy = await startedProcessEngine({ parallel: 1, queueMax: 0 })
+    t.after(() => busy.stop())
     const running = onlyModel(busy).generate(longRequest, { seed: 1n, ...unaborted })
     await running[Symbol.asyncIterator]().next()
     await assert.rejects(collect(onlyModel(busy), chat('Hi')), (error: unknown) => {
@@ -76,7 +80,6 @@ describe('LlamaProcessEngine', () => {
       return true
     })
     assert.deepEqual(busy.load(), { running: 1, waiting: 0 })
-    await busy.stop()
   })
 
   it('outlives the signals that end a group of processes', async () => {
@@ -122,9 +125,72 @@ describe('LlamaProcessEngine', () => {
   })
 })
 
+describe('LlamaProcessEngine whose process lives and does nothing', () => {
+  it('ends it when it gives no sign of life, and answers on the next', {
+    timeout: 60_000,
+  }, async t => {
+    const { clock, ping } = pingedByHand()
+    const logged: [string, LogFields | undefined][] = []
+    const warn = (event: string, fields?: LogFields): void => void logged.push([event, fields])
+    const log = { ...silentLog, warn }
+    const engine = await startedProcessEngine({ clock, log })
+    t.after(() => engine.stop())
+    const model = onlyModel(engine)
+    const undisturbed = (await collect(model, chat('Hello', greedy))).text(0)
+    assert.equal(ping(), 0, 'nobody asks a process that owes nothing')
+    const first = engine.pid ?? 0
+    process.kill(first, 'SIGSTOP')
+    const answer = collect(model, chat('Hello', greedy))
+    const controller = new AbortController()
+    const given = assert.rejects(model.countTokens(longRequest, controller), { name: 'AbortError' })
+    controller.abort()
+    await until(() => ping() > 0, t.signal)
+    for (let count = 1; count <= enginePingsUnansweredMax; count++) ping()
+    assert.equal((await answer).text(0), undisturbed)
+    await given
+    assert.notEqual(engine.pid, first)
+    assert.ok(isGone(first))
+    assert.deepEqual(logged.map(([event]) => event).slice(0, 2), [
+      'engine process gives no sign of life',
+      'engine process ended',
+    ])
+    assert.deepEqual(logged[1]?.[1]?.['killedBy'], 'SIGKILL')
+  })
+
+  it('leaves it alone when it goes on in time', { timeout: 60_000 }, async t => {
+    const { clock, ping } = pingedByHand()
+    const engine = await startedProcessEngine({ clock })
+    t.after(() => engine.stop())
+    const model = onlyModel(engine)
+    const { pid } = engine
+    for (let stop = 0; stop < 3; stop++) {
+      process.kill(pid ?? 0, 'SIGSTOP')
+      const answer = collect(model, chat('Hello'))
+      await until(() => ping() > 0, t.signal)
+      for (let count = 2; count <= enginePingsUnansweredMax; count++) ping()
+      process.kill(pid ?? 0, 'SIGCONT')
+      assert.notEqual((await answer).text(0), '')
+    }
+    assert.equal(engine.pid, pid)
+  })
+
+  it('ends one that hangs while it loads', { timeout: 60_000 }, async t => {
+    const { clock, ping } = pingedByHand()
+    const engine = processEngine({ clock })
+    t.after(() => engine.stop())
+    const starting = assert.rejects(engine.start(unaborted), { code: 'engine_failed' })
+    await until(() => engine.pid !== undefined, t.signal)
+    const pid = engine.pid ?? 0
+    process.kill(pid, 'SIGSTOP')
+    for (let count = 0; count <= enginePingsUnansweredMax; count++) assert.equal(ping(), 1)
+    await starting
+    assert.ok(isGone(pid))
+  })
+})
+
 describe('LlamaProcessEngine whose process keeps ending', () => {
   it('fails requests with a time to come again, and is there by then', {
-    timeout: 20_000,
+    timeout: 60_000,
   }, async t => {
     const engine = await startedProcessEngine()
     t.after(() => engine.stop())
@@ -151,7 +217,7 @@ describe('LlamaProcessEngine whose process keeps ending', () => {
   })
 
   it('does not serve another file under the name and id of the first', {
-    timeout: 20_000,
+    timeout: 60_000,
   }, async t => {
     const folder = await mkdtemp(join(tmpdir(), 'hyperspace-engine-'))
     const path = join(folder, 'model.gguf')
@@ -187,8 +253,9 @@ describe('start() and stop() of LlamaProcessEngine', () => {
     }
   })
 
-  it('stop() ends a process that loads', { timeout: 20_000 }, async t => {
+  it('stop() ends a process that loads', { timeout: 60_000 }, async t => {
     const engine = processEngine()
+    t.after(() => engine.stop())
     const starting = assert.rejects(engine.start(unaborted), { code: 'draining' })
     await until(() => engine.pid !== undefined, t.signal)
     const pid = engine.pid ?? 0
@@ -197,8 +264,9 @@ describe('start() and stop() of LlamaProcessEngine', () => {
     assert.ok(isGone(pid))
   })
 
-  it('start() ends with its signal, and leaves no process', { timeout: 20_000 }, async t => {
+  it('start() ends with its signal, and leaves no process', { timeout: 60_000 }, async t => {
     const engine = processEngine()
+    t.after(() => engine.stop())
     const controller = new AbortController()
     const starting = assert.rejects(engine.start(controller), { name: 'AbortError' })
     await until(() => engine.pid !== undefined, t.signal)
@@ -208,16 +276,18 @@ describe('start() and stop() of LlamaProcessEngine', () => {
     assert.ok(isGone(pid))
   })
 
-  it('stop() kills a process that does not answer', async () => {
+  it('stop() kills a process that does not answer', async t => {
     const engine = await startedProcessEngine({ clock: hastyClock })
+    t.after(() => engine.stop())
     const pid = engine.pid ?? 0
     process.kill(pid, 'SIGSTOP')
     await engine.stop()
     assert.ok(isGone(pid))
   })
 
-  it('stop() refuses who waits, and the engine can be started again', async () => {
+  it('stop() refuses who waits, and the engine can be started again', async t => {
     const engine = await startedProcessEngine({ parallel: 1 })
+    t.after(() => engine.stop())
     const model = onlyModel(engine)
     const running = model.generate(longRequest, { seed: 1n, ...unaborted })[Symbol.asyncIterator]()
     await running.next()
@@ -235,11 +305,10 @@ describe('start() and stop() of LlamaProcessEngine', () => {
     await assert.rejects(collect(model, chat('Hello')), { code: 'draining' })
     await engine.start(unaborted)
     assert.notEqual((await collect(onlyModel(engine), chat('Hello'))).text(0), '')
-    await engine.stop()
   })
 
   it('the process ends with its parent, and the next start removes what it left', {
-    timeout: 20_000,
+    timeout: 60_000,
   }, async t => {
     const script = join(import.meta.dirname, '../../../../test/support/engine-process-parent.ts')
     const parent = spawn(process.execPath, [script], { stdio: ['ignore', 'pipe', 'inherit'] })
@@ -262,5 +331,22 @@ describe('start() and stop() of LlamaProcessEngine', () => {
     await until(() => !left.some(existsSync), t.signal)
   })
 })
+
+/** Time for a ping has come whenever `ping` is called, which tells how many were due. */
+function pingedByHand(): { clock: Clock; ping: () => number } {
+  const due = new Set<() => void>()
+  const after: Clock['after'] = (ms, callback) => {
+    if (ms !== enginePingMs) return hastyClock.after(ms, callback)
+    due.add(callback)
+    return () => due.delete(callback)
+  }
+  const ping = (): number => {
+    const now = [...due]
+    due.clear()
+    for (const callback of now) callback()
+    return now.length
+  }
+  return { clock: { ...systemClock, after }, ping }
+}
 
 const unaborted = { signal: new AbortController().signal }

@@ -1,6 +1,6 @@
 import { OperationError } from '../../../errors.ts'
 import type { Engine, EngineLoad, EngineModel } from '../../../interface/engine.ts'
-import { engineQueueMax } from '../../../limits.ts'
+import { engineQueueMax, engineYieldingMax } from '../../../limits.ts'
 import { Permits } from '../../../std/permits.ts'
 import type { Random } from '../../../std/random.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
@@ -132,7 +132,7 @@ export class LlamaProcessEngine implements Engine {
       supervisor,
       scope,
       folder: new StateFolder({ log, scope, random }, { diskRoot: stateFolder }),
-      thread: new StateThread(clock),
+      thread: new StateThread(),
       mirrors,
       stopping: new AbortController(),
       models: noModels,
@@ -159,14 +159,17 @@ export class LlamaProcessEngine implements Engine {
       return undefined
     }
     const { clock, log } = this.#components
-    return new StateTransfer(
+    const transfer = new StateTransfer(
       {
         ...{ clock, log, scope, folder, thread, mirror },
         imports: new Permits(slots, engineQueueMax),
+        recomputations: new Permits(1, engineYieldingMax),
         stopSignal: stopping.signal,
         ask: async (call, options) => (await supervisor.serving(options)).ask(index, call, options),
       },
       { ...tokens.state, contextTokens: contextTokens ?? 0 },
     )
+    transfer.warmUp()
+    return transfer
   }
 }

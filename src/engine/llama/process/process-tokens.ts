@@ -48,7 +48,7 @@ export class ProcessTokens implements TokenModel {
   }
 
   async score(tokenIds: readonly number[], options: ScoreOptions): Promise<readonly TokenScore[]> {
-    using _ = this.#parts.meter.enter()
+    // Not metered: it yields to whatever is.
     const { signal, ...rest } = options
     const call = { method: 'score', tokenIds, options: rest } as const
     return resultOf(await this.#ask(call, { signal }), 'score').value

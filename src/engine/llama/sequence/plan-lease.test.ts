@@ -12,7 +12,7 @@ const range = (count: number, offset = 0): number[] =>
 const holds = (shared: number, own = 0, state: 'idle' | 'busy' = 'idle'): LeaseCandidate => ({
   resident: {
     tokenIds: [...range(shared), ...range(own, 9_000)],
-    blockTokens: wholeBlocks(shared + own),
+    tiledTokens: wholeBlocks(shared + own),
     partition: '',
   },
   isIdle: state === 'idle',
@@ -20,7 +20,7 @@ const holds = (shared: number, own = 0, state: 'idle' | 'busy' = 'idle'): LeaseC
 const empty = holds(0)
 /** In the middle of a block. */
 const cut: LeaseCandidate = {
-  resident: { tokenIds: range(192), blockTokens: 192, partition: '' },
+  resident: { tokenIds: range(192), tiledTokens: 192, partition: '' },
   isIdle: true,
 }
 const prompt = (tokens: number, offeredTokens = 0) => ({
@@ -142,8 +142,8 @@ describe('planLease()', () => {
 
   it('loses blocks of others only where every idle one has some, or newer ones', () => {
     const lostBy = (held: LeaseCandidate['resident'], tokens: readonly number[]): number =>
-      wholeBlocks(held.blockTokens) -
-      wholeBlocks(Math.min(held.blockTokens, commonPrefix(held.tokenIds, tokens)))
+      wholeBlocks(held.tiledTokens) -
+      wholeBlocks(Math.min(held.tiledTokens, commonPrefix(held.tokenIds, tokens)))
     fc.assert(
       fc.property(fc.array(candidate, { minLength: 1, maxLength: 6 }), others => {
         const candidates = [...others, empty]

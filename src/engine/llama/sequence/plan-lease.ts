@@ -85,15 +85,6 @@ export function planLease(
   return fork(source === other ? direct : source, other)
 }
 
-/** The idle sequence whose loss hurts least, where nothing resident in it is wanted. */
-export function planVictim(candidates: readonly LeaseCandidate[]): number {
-  const nothing = { promptTokens: [], partition: '' }
-  const views = candidates.map((candidate, index) =>
-    viewOf(candidate, index, nothing, { isCuttable: true }),
-  )
-  return leastLoss(views.filter(({ index }) => candidates[index]?.isIdle === true)).index
-}
-
 function viewOf(
   { resident }: LeaseCandidate,
   index: number,
@@ -105,7 +96,7 @@ function viewOf(
     index,
     reuse: planResume(resident, promptTokens, { partition, isCuttable }).reuseTokens,
     blocks,
-    lost: wholeBlocks(resident.blockTokens) - blocks,
+    lost: wholeBlocks(resident.tiledTokens) - blocks,
   }
 }
 

@@ -64,7 +64,7 @@ describe('ResidentSequence', () => {
     const original = await blocks(a, shared)
     await c.forkFrom(a, prompt, partition)
     assert.deepEqual(await blocks(c, shared), original, 'exported right after the copy')
-    assert.deepEqual(c.resident, { tokenIds: shared, blockTokens: 256, partition })
+    assert.deepEqual(c.resident, { tokenIds: shared, tiledTokens: 256, partition })
     await prefill(b, other.slice(0, 257))
     await b.forkFrom(a, prompt, partition)
     await prefill(a, other.slice(0, 300))
@@ -102,13 +102,13 @@ describe('ResidentSequence', () => {
       const end = 260 + round * 128
       const running = prefill(a, prompt.slice(0, end))
       await b.forkFrom(a, prompt, partition)
-      const { tokenIds, blockTokens } = b.resident
-      assert.equal(tokenIds.length, blockTokens)
-      assert.ok(blockTokens >= 128, `${blockTokens}`)
-      assert.deepEqual(tokenIds, prompt.slice(0, blockTokens))
+      const { tokenIds, tiledTokens } = b.resident
+      assert.equal(tokenIds.length, tiledTokens)
+      assert.ok(tiledTokens >= 128, `${tiledTokens}`)
+      assert.deepEqual(tokenIds, prompt.slice(0, tiledTokens))
       assert.deepEqual((await blocks(b, prompt.slice(0, 128))).at(0), original[0])
       await running
-      assert.equal(a.resident.blockTokens, blockPart(end))
+      assert.equal(a.resident.tiledTokens, blockPart(end))
     }
   })
 

@@ -21,8 +21,8 @@ import { Turns } from './turns.ts'
 export interface PrefillOptions extends AbortOptions {
   readonly plan: ResumePlan
   readonly partition: string
-  /** Called behind each chunk of the block part. */
-  readonly onBlock?: (tokens: number) => void
+  /** Called behind each chunk of the tiled part. */
+  readonly onTiled?: (tokens: number) => void
 }
 
 /**
@@ -37,7 +37,7 @@ export class ResidentSequence implements PoolSlot {
   readonly #tokensMax: number
   readonly #turns: Turns = new Turns()
   #sequence: LlamaContextSequence
-  #blockTokens = 0
+  #tiledTokens = 0
   #partition = ''
   /** Native memory and the library's account of it may differ. */
   #isBroken = false
@@ -56,7 +56,7 @@ export class ResidentSequence implements PoolSlot {
     if (this.#isBroken || this.#closed !== undefined) return nothingResident
     return {
       tokenIds: this.#sequence.contextTokens,
-      blockTokens: this.#blockTokens,
+      tiledTokens: this.#tiledTokens,
       partition: this.#partition,
     }
   }
@@ -71,7 +71,7 @@ export class ResidentSequence implements PoolSlot {
 
   /** Evaluates all prompt tokens but the last, from what the plan keeps. */
   async prefill(promptTokens: readonly number[], options: PrefillOptions): Promise<void> {
-    const { plan, partition, onBlock, signal } = options
+    const { plan, partition, onTiled, signal } = options
     signal.throwIfAborted()
     try {
       await this.#cut(plan.reuseTokens)
@@ -79,9 +79,9 @@ export class ResidentSequence implements PoolSlot {
       for (const { start, end } of planPrefill(plan, promptTokens.length)) {
         signal.throwIfAborted()
         await this.#evaluate(promptTokens.slice(start, end))
-        if (end > plan.blockTokens) continue
-        this.#blockTokens = end
-        onBlock?.(end - start)
+        if (end > plan.tiledTokens) continue
+        this.#tiledTokens = end
+        onTiled?.(end - start)
       }
     } finally {
       this.#tell()
@@ -151,7 +151,7 @@ export class ResidentSequence implements PoolSlot {
         // transfer, so a token is evaluated for it here, and taken back.
         await this.#evaluate(next)
         await this.#cut(tokens)
-        this.#blockTokens = tokens
+        this.#tiledTokens = tokens
         this.#partition = partition
       })
     } finally {
@@ -168,7 +168,7 @@ export class ResidentSequence implements PoolSlot {
       await this.#context.transfer(async () => {
         await this.#cut(0)
         await this.#native(() => this.#loadFile(file))
-        this.#blockTokens = file.tokenIds.length
+        this.#tiledTokens = file.tokenIds.length
         this.#partition = partition
       })
     } finally {
@@ -198,7 +198,7 @@ export class ResidentSequence implements PoolSlot {
     const { resident } = this
     return (
       resident.partition === partition &&
-      resident.blockTokens >= tokenIds.length &&
+      resident.tiledTokens >= tokenIds.length &&
       commonPrefix(resident.tokenIds, tokenIds) === tokenIds.length
     )
   }
@@ -233,7 +233,7 @@ export class ResidentSequence implements PoolSlot {
     if (length < end) {
       await this.#native(() => this.#sequence.eraseContextTokenRanges([{ start: length, end }]))
     }
-    this.#blockTokens = Math.min(this.#blockTokens, length)
+    this.#tiledTokens = Math.min(this.#tiledTokens, length)
   }
 
   /**
@@ -243,7 +243,7 @@ export class ResidentSequence implements PoolSlot {
   async #reopen(): Promise<void> {
     await this.#sequence.dispose()
     this.#sequence = this.#context.openSequence()
-    this.#blockTokens = 0
+    this.#tiledTokens = 0
     this.#isBroken = false
   }
 
@@ -275,8 +275,8 @@ export class ResidentSequence implements PoolSlot {
   }
 
   #tell(): void {
-    const { tokenIds, blockTokens, partition } = this.resident
-    const blocks = tokenIds.slice(0, wholeBlocks(blockTokens))
+    const { tokenIds, tiledTokens, partition } = this.resident
+    const blocks = tokenIds.slice(0, wholeBlocks(tiledTokens))
     const { tokenIds: told } = this.#told
     const isEqual = told.length === blocks.length && commonPrefix(told, blocks) === told.length
     if (isEqual && (told.length === 0 || this.#told.partition === partition)) return

@@ -22,6 +22,7 @@ import { cutBlock, joinBlocks, parseStateFile } from '../../state-file/state-fil
 import type { EmbeddedModel } from '../embedded-model.ts'
 import { LlamaEngine } from '../llama-engine.ts'
 import { blockPart, wholeBlocks } from '../sequence/plan-resume.ts'
+import { ResidentSequence } from '../sequence/resident-sequence.ts'
 import type { NativeStateAccess, NativeStateOptions, ResidentPrefix } from './native-state.ts'
 
 const signal = new AbortController().signal
@@ -404,14 +405,36 @@ describe('KV state of the embedded engine', () => {
     )
   })
 
-  it('recompute() takes an idle sequence or none', async () => {
-    const running = [1, 2].map(seed =>
-      model().generate(continued(noise(20, seed)), { seed: 1n, signal }),
-    )
-    await Promise.all(running.map(answer => answer.next()))
+  it('recompute() waits for answers, and makes way for them', async t => {
+    const running = model().generate(continued(noise(20, 1)), { seed: 1n, signal })
+    await running.next()
     const what = { tokenIds: prompt.slice(0, 128), path: newPath() }
-    await assert.rejects(access().recompute(what, { signal }), { code: 'engine_busy' })
-    await Promise.all(running.map(answer => answer.return(undefined)))
+    const first = access().recompute(what, { signal })
+    await running.next()
+    await assert.rejects(stat(what.path), { code: 'ENOENT' })
+    await running.return(undefined)
+    await first
+    assert.ok((await stat(what.path)).size > 0)
+    await rm(what.path)
+    // Called back over its first native call, it is done again.
+    const answers: Promise<Answer>[] = []
+    const { clear } = ResidentSequence.prototype
+    const cleared = t.mock.method(
+      ResidentSequence.prototype,
+      'clear',
+      function (this: ResidentSequence) {
+        if (answers.length === 0) answers.push(ask(model(), noise(20, 2), { partition: 'way' }))
+        return clear.apply(this)
+      },
+    )
+    await access().recompute(what, { signal })
+    assert.equal(cleared.mock.callCount(), 4)
+    assert.equal((await Promise.all(answers)).length, 1)
+    assert.ok((await stat(what.path)).size > 0)
+  })
+
+  it('recompute() fails clearly, and leaves nothing resident', async () => {
+    const what = { tokenIds: prompt.slice(0, 128), path: newPath() }
     await access().recompute(what, { signal })
     await assert.rejects(access().recompute({ ...what, tokenIds: prompt }, { signal }), RangeError)
     const before = { path: join(folder, 'missing'), tokenIds: prompt.slice(0, 128) }
@@ -452,9 +475,7 @@ describe('KV state of the embedded engine', () => {
     const file = await written(access(), save.tokenIds, await blocksOf(save.path, 2))
     const audit = async (): Promise<void> => {
       const what = { tokenIds: common.slice(0, 128), path: newPath() }
-      await access()
-        .recompute(what, { signal })
-        .catch(error => assert.equal(error.code, 'engine_busy'))
+      await access().recompute(what, { signal })
     }
     for (let start = 0; start < prompts.length; start += 4) {
       const answers = await Promise.all(

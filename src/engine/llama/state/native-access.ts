@@ -4,6 +4,7 @@ import type { AbortOptions } from '../../../std/signal.ts'
 import { commonPrefix } from '../../common-prefix.ts'
 import type { StateForm } from '../../state-file/state-file.ts'
 import { resume } from '../begin.ts'
+import { inBackground } from '../in-background.ts'
 import { assertFits, assertTokenIds, callSignal, type LoadedModel } from '../loaded-model.ts'
 import type { ResidentSequence } from '../sequence/resident-sequence.ts'
 import { loadState } from './load-state.ts'
@@ -49,16 +50,15 @@ export class NativeAccess implements NativeStateAccess {
     assertTokenIds(loaded, what.tokenIds, 'tokenIds')
     assertFits(loaded, what.tokenIds.length)
     using linked = callSignal(loaded, options.signal)
-    const lease = loaded.pool.leaseIdle()
-    try {
-      await this.#recompute(lease.slot, what, linked.signal)
-    } finally {
+    // No prompt to begin from: it gets the sequence whose loss hurts least.
+    const lent = { promptTokens: [], partition: auditPartition }
+    await inBackground(loaded, lent, linked, async ({ slot }, { signal }) => {
       try {
-        await lease.slot.clear()
+        await this.#recompute(slot, what, signal)
       } finally {
-        lease.release()
+        await slot.clear()
       }
-    }
+    })
   }
 
   onResident(listener: (slot: number, resident: ResidentPrefix) => void): void {

@@ -34,7 +34,8 @@ export interface NativeStateAccess {
   save(file: StateFile, options: AbortOptions & { readonly partition: string }): Promise<boolean>
   /**
    * Prefills the last block of `tokenIds` on top of `before` (absent: it is the first), and writes
-   * the state of all of them to `path`. Leaves nothing resident. @throws engine_busy
+   * the state of all of them to `path`, when nobody else wants the engine. Leaves nothing resident.
+   * @throws engine_busy
    */
   recompute(what: Recomputation, options: AbortOptions): Promise<void>
   /** Tells what each sequence holds, whenever that changes. */

@@ -37,7 +37,7 @@ export async function probeState(
   if (!hasFlashAttention) {
     return { unavailable: 'the model runs without flash attention, which keeps values transposed' }
   }
-  const plan = { reuseTokens: 0, blockTokens: 0 }
+  const plan = { reuseTokens: 0, tiledTokens: 0 }
   try {
     await slot.prefill(probePrompt, { plan, partition, signal })
     const state = parseStateFile(await savedState(slot))

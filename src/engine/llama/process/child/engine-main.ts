@@ -38,6 +38,8 @@ function main(): void {
         return calls?.cancel(message.id)
       case 'more':
         return calls?.more(message.id, message.count)
+      case 'ping':
+        return send({ type: 'pong' })
       case 'stop':
         return scope.spawn('stop', async () => {
           await engine?.stop()

@@ -27,7 +27,7 @@ export interface PreparedFiles {
   readonly layout: StateLayout
   /** To begin from. */
   readonly load: LentFile | undefined
-  /** How long writing it took, in milliseconds. */
+  /** How long it was still being written when all blocks were there, in milliseconds. */
   readonly joinMs: number | undefined
   /** Whether the offer was asked: it can be only once. */
   readonly wasOfferAsked: boolean
@@ -38,7 +38,10 @@ export interface PreparedFiles {
 /** The state files of one attempt at a generation. Dispose it when the attempt is over. */
 export class PreparedState {
   readonly wasOfferAsked: boolean
-  /** How long writing the file that is to be loaded took, in milliseconds. */
+  /**
+   * How long the file that is to be loaded was still being written when all blocks were there, in
+   * milliseconds.
+   */
   readonly joinMs: number
   readonly #parts: StateParts
   readonly #layout: StateLayout

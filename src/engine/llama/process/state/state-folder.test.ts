@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -52,6 +53,8 @@ describe('StateFolder', () => {
     assert.deepEqual([existsSync(first), existsSync(second)], [false, true])
     await folder.close()
     assert.equal(existsSync(dirname(first)), false)
+    await assert.rejects(folder.fileFor(1), { code: 'store_failed' })
+    assert.deepEqual(readdirSync(memoryRoot), [], 'nobody would remove it')
   })
 
   it('takes the disk for what memory has no room for, and says when nothing has', async test => {
@@ -102,10 +105,15 @@ describe('StateFolder', () => {
   }, async test => {
     const { folder, memoryRoot } = subject(test)
     const own = basename(dirname(await folder.fileFor(1)))
-    // sleep has a child that it knows nothing of.
-    const parent = spawn('sh', ['-c', 'sleep 0 & echo $!; exec sleep 60'])
-    test.after(() => parent.kill())
+    // sleep has a child that it knows nothing of, and that ends when sleep is there.
+    const parent = spawn('sh', ['-c', 'cat <&3 >/dev/null & echo $!; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'inherit', 'pipe'],
+    })
+    test.after(() => parent.kill('SIGKILL'))
+    assert.ok(parent.stdout !== null)
     const [pid] = await once(parent.stdout, 'data')
+    await until(() => readFileSync(`/proc/${parent.pid}/comm`, 'utf8') === 'sleep\n', test.signal)
+    parent.stdio[3]?.destroy()
     const stat = `/proc/${Number(pid)}/stat`
     await until(() => /\) Z /.test(readFileSync(stat, 'utf8')), test.signal)
     const start = readFileSync(stat, 'utf8').split(') ')[1]?.split(' ')[19]

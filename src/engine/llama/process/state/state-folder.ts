@@ -35,6 +35,7 @@ export class StateFolder {
   readonly #diskRoot: string
   /** Made folders by their root. */
   readonly #folders = new Map<string, Promise<string>>()
+  #isClosed = false
 
   constructor(components: StateFolderComponents, options: StateFolderOptions) {
     this.#log = components.log
@@ -56,7 +57,10 @@ export class StateFolder {
     }
   }
 
-  /** A path for a file of about `bytes`. @throws store_failed, when there is no room for it */
+  /**
+   * A path for a file of about `bytes`.
+   * @throws store_failed, when there is no room for it, or it was closed
+   */
   async fileFor(bytes: number): Promise<string> {
     // Twice as much: a generation may read one while another one writes.
     const needed = bytes * 2
@@ -79,8 +83,9 @@ export class StateFolder {
     this.#scope.spawn('remove state file', () => rm(path, { force: true }))
   }
 
-  /** Removes everything. */
+  /** Removes everything. Nothing is made any more: nobody would remove it. */
   async close(): Promise<void> {
+    this.#isClosed = true
     const folders = [...this.#folders.values()]
     this.#folders.clear()
     for (const folder of folders) {
@@ -90,6 +95,7 @@ export class StateFolder {
   }
 
   async #folderIn(root: string): Promise<string | undefined> {
+    if (this.#isClosed) return undefined
     let folder = this.#folders.get(root)
     if (folder === undefined) {
       folder = makeFolder(root)

@@ -1,15 +1,24 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, it, type TestContext } from 'node:test'
+import { Worker } from 'node:worker_threads'
 import { until } from '../../../../../test/support/until.ts'
 import type { BlockRows } from '../../../../interface/kv-state.ts'
 import { blockBytes, blockTokens, type StateLayout } from '../../../../key/state-layout.ts'
-import { stateThreadIdleMs } from '../../../../limits.ts'
-import { VirtualClock } from '../../../../std/clock.ts'
-import { stateFileBytes } from '../../../state-file/state-file.ts'
-import { StateThread } from './state-thread.ts'
+import { stateJobsMax } from '../../../../limits.ts'
+import { joinBlocks, stateFileBytes } from '../../../state-file/state-file.ts'
+import { StateThread, startStateWorker } from './state-thread.ts'
 
 const layout: StateLayout = {
   layers: Array.from({ length: 40 }, (_, index) => ({ keyBytes: 8, valueBytes: 4 + 2 * index })),
@@ -21,19 +30,17 @@ const tokenIds = Array.from({ length: count * blockTokens }, (_, index) => index
 
 interface Subject {
   readonly thread: StateThread
-  readonly clock: VirtualClock
   readonly path: string
 }
 
-function subject(test: TestContext): Subject {
+function subject(test: TestContext, startWorker = startStateWorker): Subject {
   const folder = mkdtempSync(join(tmpdir(), 'hyperspace-thread-'))
-  const clock = new VirtualClock()
-  const thread = new StateThread(clock)
+  const thread = new StateThread(startWorker)
   test.after(async () => {
     await thread.close()
     rmSync(folder, { recursive: true })
   })
-  return { thread, clock, path: join(folder, 'x.state') }
+  return { thread, path: join(folder, 'x.state') }
 }
 
 function someBlocks(): readonly BlockRows[] {
@@ -44,12 +51,31 @@ function someBlocks(): readonly BlockRows[] {
   })
 }
 
+const form = { layout, sequences: 4 }
+
+async function written(thread: StateThread, path: string): Promise<void> {
+  await thread.begin({ type: 'begin', path, form, tokenIds })
+  await thread.place({ ...placing(path), from: 0, blocks: someBlocks() })
+}
+
+function placing(path: string) {
+  return { type: 'place', path, form, tokens: tokenIds.length } as const
+}
+
 describe('StateThread', () => {
-  it('joins blocks into a file and cuts them out again', async test => {
+  it('writes blocks into a file, all at once or one by one, and cuts them out again', async test => {
     const { thread, path } = subject(test)
     const blocks = someBlocks()
-    await thread.join({ type: 'join', path, layout, tokenIds, blocks, sequences: 4 })
-    assert.equal(statSync(path).size, stateFileBytes({ layout, sequences: 4 }, tokenIds.length))
+    await written(thread, path)
+    assert.equal(statSync(path).size, stateFileBytes(form, tokenIds.length))
+    const whole = Buffer.concat(joinBlocks({ ...form, tokenIds, blocks }))
+    assert.ok(readFileSync(path).equals(whole))
+    const other = `${path}.other`
+    await thread.begin({ type: 'begin', path: other, form, tokenIds })
+    for (const [from, rows] of [...blocks.entries()].reverse()) {
+      await thread.place({ ...placing(other), from, blocks: [rows] })
+    }
+    assert.ok(readFileSync(other).equals(whole))
     assert.equal(statSync(path).mode & 0o777, 0o600)
     const range = { from: 3, to: 9 }
     const wanted = tokenIds.slice(0, 9 * blockTokens)
@@ -65,7 +91,7 @@ describe('StateThread', () => {
     const { thread, path } = subject(test)
     const job = { type: 'cut', path, layout, tokenIds, range: { from: 0, to: 1 } } as const
     assert.equal(await thread.cut(job), undefined, 'there is no file')
-    await thread.join({ type: 'join', path, layout, tokenIds, blocks: someBlocks(), sequences: 1 })
+    await written(thread, path)
     const swapped = tokenIds.with(200, 7)
     await assert.rejects(thread.cut({ ...job, tokenIds: swapped }), { code: 'block_invalid' })
     await assert.rejects(thread.cut({ ...job, tokenIds: [...tokenIds, 1] }), {
@@ -78,34 +104,55 @@ describe('StateThread', () => {
     writeFileSync(path, 'nonsense')
     await assert.rejects(thread.cut(job), { code: 'block_invalid' })
     const there = readFileSync(path)
-    const again = thread.join({
-      ...{ type: 'join', path, layout, tokenIds, sequences: 1 },
-      blocks: someBlocks(),
-    })
+    const again = thread.begin({ type: 'begin', path, form, tokenIds })
     await assert.rejects(again, { code: 'engine_failed' }, 'writes over nothing')
     assert.deepEqual(readFileSync(path), there)
   })
 
-  it('ends when it had nothing to do for a while, and begins again', async test => {
-    const { thread, clock, path } = subject(test)
-    const job = { type: 'cut', path, layout, tokenIds, range: { from: 0, to: 1 } } as const
-    assert.equal(thread.isRunning, false)
-    await thread.cut(job)
-    clock.advance(stateThreadIdleMs - 1)
-    await thread.cut(job)
-    clock.advance(stateThreadIdleMs - 1)
-    assert.equal(thread.isRunning, true)
-    clock.advance(1)
-    assert.equal(thread.isRunning, false)
-    assert.equal(await thread.cut(job), undefined)
+  it('leaves no file when it cannot be written to its end', {
+    skip: existsSync('/dev/full') ? false : 'no device here that is always full',
+  }, async test => {
+    const { thread, path } = subject(test)
+    const place = (blocks: readonly BlockRows[]): Promise<void> =>
+      thread.place({ ...placing(path), from: 0, blocks })
+    await assert.rejects(place(someBlocks()), { code: 'engine_failed' }, 'it was not begun')
+    assert.equal(existsSync(path), false)
+    // The name of a device that takes no byte.
+    symlinkSync('/dev/full', path)
+    await assert.rejects(place(someBlocks()), { code: 'engine_failed' })
+    assert.equal(existsSync(path), false)
+    await thread.begin({ type: 'begin', path, form, tokenIds })
+    await assert.rejects(place([new Uint8Array(7)]), { code: 'block_invalid' })
   })
 
-  it('ends as well when the job that it was started for does not come', async test => {
-    const { thread, clock } = subject(test)
-    thread.warmUp()
-    assert.equal(thread.isRunning, true)
-    clock.advance(stateThreadIdleMs)
+  it('fails what was to be done when its thread dies, and begins again', async test => {
+    // The first one answers nothing: a real one may be done before it is ended.
+    const idle = new Worker('setInterval(() => undefined, 60_000)', { eval: true, execArgv: [] })
+    const workers = [idle]
+    const { thread, path } = subject(test, () => workers.pop() ?? startStateWorker())
+    const job = { type: 'cut', path, layout, tokenIds, range: { from: 0, to: 1 } } as const
     assert.equal(thread.isRunning, false)
+    const waiting = assert.rejects(thread.cut(job), { code: 'engine_failed' })
+    assert.equal(thread.isRunning, true)
+    await idle.terminate()
+    await waiting
+    assert.equal(thread.isRunning, false)
+    assert.equal(await thread.cut(job), undefined)
+    assert.equal(thread.isRunning, true)
+  })
+
+  it('fails what is to be done while there is no thread to be had, however often', async test => {
+    let isRefused = true
+    const { thread, path } = subject(test, () => {
+      if (isRefused) throw new Error('EAGAIN')
+      return startStateWorker()
+    })
+    const job = { type: 'cut', path, layout, tokenIds, range: { from: 0, to: 1 } } as const
+    for (let count = 0; count <= stateJobsMax; count++) {
+      await assert.rejects(thread.cut(job), { code: 'engine_failed', retryable: true })
+    }
+    isRefused = false
+    assert.equal(await thread.cut(job), undefined)
   })
 
   it('close() fails what waits and whoever comes', async test => {

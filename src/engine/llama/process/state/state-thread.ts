@@ -2,8 +2,8 @@ import { Worker } from 'node:worker_threads'
 import { OperationError } from '../../../../errors.ts'
 import type { BlockRange, BlockRows } from '../../../../interface/kv-state.ts'
 import type { StateLayout } from '../../../../key/state-layout.ts'
-import { stateJobsMax, stateThreadIdleMs } from '../../../../limits.ts'
-import type { Clock } from '../../../../std/clock.ts'
+import { stateJobsMax } from '../../../../limits.ts'
+import type { PlacedBlocks, StateForm } from '../../../state-file/state-file.ts'
 import type { ErrorMessage } from '../engine-messages.ts'
 import { errorOf } from '../error-message.ts'
 
@@ -17,23 +17,30 @@ export interface CutJob {
   readonly range: BlockRange
 }
 
-/** Writes a state file made of blocks 0, 1, 2 …, which lie in shared memory. */
-export interface JoinJob {
-  readonly type: 'join'
+/** Makes a state file of these tokens that has everything but its rows. */
+export interface BeginJob {
+  readonly type: 'begin'
   readonly path: string
-  readonly layout: StateLayout
+  readonly form: StateForm
   readonly tokenIds: readonly number[]
-  readonly blocks: readonly BlockRows[]
-  readonly sequences: number
 }
+
+/** Writes blocks, which lie in shared memory, into a file that was begun. */
+export interface PlaceJob extends PlacedBlocks {
+  readonly type: 'place'
+  readonly path: string
+  readonly form: StateForm
+}
+
+export type StateJob = CutJob | BeginJob | PlaceJob
 
 export interface ToStateWorker {
   readonly id: number
-  readonly job: CutJob | JoinJob
+  readonly job: StateJob
 }
 
 export type FromStateWorker =
-  /** Of a `cut`: its blocks, or undefined when there is no such file. Of a `join`: undefined. */
+  /** Of a `cut`: its blocks, or undefined when there is no such file. Else undefined. */
   | { readonly id: number; readonly blocks: readonly BlockRows[] | undefined }
   | { readonly id: number; readonly error: ErrorMessage }
 
@@ -45,32 +52,33 @@ const workerUrl = new URL(
   import.meta.url,
 )
 
+/** The heap of a thread that holds few objects: rows lie outside of it. Saves 2 MB. */
+const resourceLimits = { maxYoungGenerationSizeMb: 1, maxOldGenerationSizeMb: 64 }
+
+export function startStateWorker(): Worker {
+  return new Worker(workerUrl, { execArgv: [], resourceLimits })
+}
+
 /**
  * The thread that reads and writes state files: tens to hundreds of megabytes, which would stall
- * every request. It is started for the first job and ended when there was none for a while.
+ * every request. Starting it takes 50 ms, so that it is kept; one that has died is replaced when
+ * there is a job.
  */
 export class StateThread {
-  readonly #clock: Clock
+  readonly #startWorker: () => Worker
   readonly #jobs = new Map<number, Pending>()
   #worker: Worker | undefined
   #ending: Promise<unknown> = Promise.resolve()
-  #cancelIdle: (() => void) | undefined
   #nextId = 0
   #isClosed = false
 
-  constructor(clock: Clock) {
-    this.#clock = clock
+  /** @param startWorker tests end what it starts */
+  constructor(startWorker: () => Worker = startStateWorker) {
+    this.#startWorker = startWorker
   }
 
   get isRunning(): boolean {
     return this.#worker !== undefined
-  }
-
-  /** There will be a job soon: the thread starts while the blocks for it come. */
-  warmUp(): void {
-    if (this.#isClosed) return
-    this.#worker ??= this.#start()
-    this.#endWhenIdle()
   }
 
   /** Undefined when there is no such file. @throws block_invalid, engine_failed, engine_busy */
@@ -78,8 +86,19 @@ export class StateThread {
     return await this.#run(job)
   }
 
-  /** @throws block_invalid, engine_failed (the file cannot be written), engine_busy */
-  async join(job: JoinJob): Promise<void> {
+  /**
+   * Writes over no file. When it fails it leaves none behind.
+   * @throws engine_failed (the file cannot be written), engine_busy
+   */
+  async begin(job: BeginJob): Promise<void> {
+    await this.#run(job)
+  }
+
+  /**
+   * When it fails the file is gone.
+   * @throws block_invalid, engine_failed (the file cannot be written), engine_busy
+   */
+  async place(job: PlaceJob): Promise<void> {
     await this.#run(job)
   }
 
@@ -90,24 +109,27 @@ export class StateThread {
     await this.#ending
   }
 
-  #run(job: CutJob | JoinJob): Promise<readonly BlockRows[] | undefined> {
+  #run(job: StateJob): Promise<readonly BlockRows[] | undefined> {
+    if (this.#isClosed) throw threadFailed('the engine was stopped')
+    if (this.#jobs.size >= stateJobsMax) throw tooManyJobs()
+    this.#worker ??= this.#start()
     const pending: Pending = Promise.withResolvers()
-    if (this.#isClosed) pending.reject(threadFailed('the engine was stopped'))
-    else if (this.#jobs.size >= stateJobsMax) pending.reject(tooManyJobs())
-    else {
-      const id = this.#nextId
-      this.#nextId += 1
-      this.#jobs.set(id, pending)
-      this.#cancelIdle?.()
-      this.#worker ??= this.#start()
-      const message: ToStateWorker = { id, job }
-      this.#worker.postMessage(message)
-    }
+    const id = this.#nextId
+    this.#nextId += 1
+    this.#jobs.set(id, pending)
+    const message: ToStateWorker = { id, job }
+    this.#worker.postMessage(message)
     return pending.promise
   }
 
+  /** @throws engine_failed, when the system gives no thread */
   #start(): Worker {
-    const worker = new Worker(workerUrl, { execArgv: [] })
+    let worker: Worker
+    try {
+      worker = this.#startWorker()
+    } catch (error) {
+      throw threadFailed(error instanceof Error ? error.message : String(error))
+    }
     const isCurrent = (): boolean => this.#worker === worker
     worker.on('message', (message: FromStateWorker) => this.#settle(message))
     worker.on('error', error => isCurrent() && this.#end(error.message))
@@ -120,18 +142,9 @@ export class StateThread {
     this.#jobs.delete(message.id)
     if ('error' in message) pending?.reject(errorOf(message.error))
     else pending?.resolve(message.blocks)
-    this.#endWhenIdle()
-  }
-
-  #endWhenIdle(): void {
-    if (this.#jobs.size > 0) return
-    this.#cancelIdle?.()
-    this.#cancelIdle = this.#clock.after(stateThreadIdleMs, () => this.#end('it was idle'))
   }
 
   #end(reason: string): void {
-    this.#cancelIdle?.()
-    this.#cancelIdle = undefined
     const worker = this.#worker
     this.#worker = undefined
     this.#ending = Promise.all([this.#ending, worker?.terminate()])

@@ -37,7 +37,7 @@ interface Cold {
   readonly answer: string
 }
 
-describe('KV state through the engine process', { timeout: 30_000 }, () => {
+describe('KV state through the engine process', { timeout: 120_000 }, () => {
   const shared: { engine?: LlamaProcessEngine; cold?: Cold } = {}
   const engine = (): LlamaProcessEngine => {
     assert.ok(shared.engine)
@@ -49,6 +49,7 @@ describe('KV state through the engine process', { timeout: 30_000 }, () => {
   }
   before(async () => {
     const first = await startedProcessEngine()
+    shared.engine = first
     const subject = subjectOf(first)
     const { tokenIds } = await subject.tokens.prompt(request, unaborted)
     const blocks: BlockRows[] = []
@@ -81,7 +82,7 @@ describe('KV state through the engine process', { timeout: 30_000 }, () => {
   })
 
   it('hands out the blocks to one who leaves with the last event as well', {
-    timeout: 5_000,
+    timeout: 60_000,
   }, async t => {
     const subject = subjectOf(engine())
     const { tokenIds, blocks } = cold()
@@ -131,38 +132,45 @@ describe('KV state through the engine process', { timeout: 30_000 }, () => {
     assert.equal(textOf(events), answer)
   })
 
-  it('ends at once with the signal while an offer does not move', { timeout: 5_000 }, async t => {
-    const subject = subjectOf(engine())
-    const { tokenIds } = cold()
-    const controller = new AbortController()
-    let isAsked = false
-    let isLeft = false
-    const offer: StateOffer = {
-      tokens: kept * blockTokens,
-      blocks: () => ({
-        [Symbol.asyncIterator]: () => ({
-          next: () => {
-            isAsked = true
-            return new Promise(() => undefined)
-          },
-          return: async () => {
-            isLeft = true
-            return { done: true, value: undefined }
-          },
+  for (const [what, came] of [
+    ['an offer does not move', 0],
+    ['the rest of an offer does not come', 2],
+  ] as const) {
+    it(`ends at once with the signal while ${what}`, { timeout: 60_000 }, async t => {
+      const subject = subjectOf(engine())
+      const { tokenIds, blocks } = cold()
+      const controller = new AbortController()
+      let asked = 0
+      let isLeft = false
+      const offer: StateOffer = {
+        tokens: kept * blockTokens,
+        blocks: () => ({
+          [Symbol.asyncIterator]: () => ({
+            next: () => {
+              const value = blocks[asked]
+              asked += 1
+              if (asked <= came && value !== undefined) return Promise.resolve({ value })
+              return new Promise(() => undefined)
+            },
+            return: async () => {
+              isLeft = true
+              return { done: true, value: undefined }
+            },
+          }),
         }),
-      }),
-    }
-    const options = { seed: 1n, signal: controller.signal, partition: 'stuck' }
-    const events = subject.model.generate(request, { ...options, prefix: { tokenIds, offer } })
-    const refused = assert.rejects(Array.fromAsync(events), { name: 'AbortError' })
-    await until(() => isAsked, t.signal)
-    controller.abort()
-    await refused
-    assert.equal(isLeft, true)
-    assert.deepEqual(engine().load(), { running: 0, waiting: 0 })
-  })
+      }
+      const options = { seed: 1n, signal: controller.signal, partition: 'stuck' }
+      const events = subject.model.generate(request, { ...options, prefix: { tokenIds, offer } })
+      const refused = assert.rejects(Array.fromAsync(events), { name: 'AbortError' })
+      await until(() => asked > came, t.signal)
+      controller.abort()
+      await refused
+      assert.equal(isLeft, true)
+      assert.deepEqual(engine().load(), { running: 0, waiting: 0 })
+    })
+  }
 
-  it('leaves no file behind', { skip: withoutMemory, timeout: 5_000 }, async t => {
+  it('leaves no file behind', { skip: withoutMemory, timeout: 60_000 }, async t => {
     const folders = readdirSync('/dev/shm').filter(name => name.includes(`-${process.pid}-`))
     assert.equal(folders.length, 1)
     const files = (): readonly string[] =>
@@ -194,7 +202,7 @@ describe('KV state through the engine process', { timeout: 30_000 }, () => {
   })
 
   it('uses an offer whose blocks arrive while the process is replaced', {
-    timeout: 5_000,
+    timeout: 60_000,
   }, async t => {
     const { tokenIds, blocks, answer } = cold()
     const subject = subjectOf(engine())
@@ -236,8 +244,14 @@ describe('KV state through the engine process', { timeout: 30_000 }, () => {
     process.kill(pid, 'SIGSTOP')
     const range = { from: 0, to: 1 }
     const options = { partition: 'exporter', ...unaborted }
-    const exported = state.exportBlocks(tokenIds, range, options)
-    setImmediate(() => process.kill(pid, 'SIGKILL'))
+    const exported = state.exportBlocks(tokenIds, range, {
+      ...unaborted,
+      // Read when the process is asked, which then finds its end.
+      get partition() {
+        setImmediate(() => process.kill(pid, 'SIGKILL'))
+        return 'exporter'
+      },
+    })
     await assert.rejects(exported, { code: 'engine_failed', retryable: true })
     assert.equal(state.residentTokens(tokenIds, 'exporter'), 0)
     assert.equal(await state.exportBlocks(tokenIds, range, options), undefined)

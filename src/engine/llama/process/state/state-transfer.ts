@@ -12,15 +12,20 @@ import { assert } from '../../../../std/assert.ts'
 import type { Permits } from '../../../../std/permits.ts'
 import { type AbortOptions, linkSignal } from '../../../../std/signal.ts'
 import { stateFileBytes } from '../../../state-file/state-file.ts'
+import type { StateFile } from '../../state/native-state.ts'
 import type { NativeStateFacts, Result, ValueCall } from '../engine-messages.ts'
 import { type LentFile, PreparedState, type StateParts } from './prepared-state.ts'
 import type { ResidentMirror } from './resident-mirror.ts'
+import { StreamedJoin } from './streamed-join.ts'
 import { takeOffer } from './take-offer.ts'
+import { warmUpState } from './warm-up-state.ts'
 
 export interface TransferComponents extends StateParts {
   readonly mirror: ResidentMirror
   /** Files that may wait to be loaded: with those of all, the memory that imports take is bound. */
   readonly imports: Permits
+  /** The same for what is computed again: it yields to answers, and must not take their places. */
+  readonly recomputations: Permits
   readonly stopSignal: AbortSignal
   /** A call of the engine's process; not repeated when that ends over it. */
   readonly ask: (call: ValueCall, options: AbortOptions) => Promise<Result>
@@ -44,6 +49,21 @@ export class StateTransfer implements StateAccess {
     this.layout = options.layout
     this.#components = components
     this.#options = options
+  }
+
+  /**
+   * Makes the thread for state files and their folder ready, in the background: a request that
+   * comes before that has ended waits as long as without it.
+   */
+  warmUp(): void {
+    const { scope, log, stopSignal } = this.#components
+    scope.spawn('make the thread for state files ready', async () => {
+      try {
+        await warmUpState(this.#components)
+      } catch (error) {
+        if (!stopSignal.aborted) log.warn('thread for state files not ready ahead', { error })
+      }
+    })
   }
 
   residentTokens(tokenIds: readonly number[], partition: string): number {
@@ -96,21 +116,22 @@ export class StateTransfer implements StateAccess {
     before: StateOffer,
     options: AbortOptions,
   ): Promise<BlockRows> {
-    const { clock, stopSignal, ask, folder, thread, imports } = this.#components
+    const { clock, stopSignal, ask, folder, thread, recomputations } = this.#components
     const index = tokenIds.length / blockTokens - 1
     assert(Number.isInteger(index) && index >= 0, 'Whole blocks are recomputed')
     using linked = linkSignal(clock, [options.signal, stopSignal])
-    const release = await imports.acquire(linked)
+    const release = await recomputations.acquire(linked)
     if (release === undefined) throw tooMany()
     const paths: string[] = []
     try {
-      const blocks = await this.#take(before, { blocksMax: index, signal: linked.signal })
-      if (blocks.length < index) throw incomplete()
-      const loaded = index === 0 ? undefined : await this.#join(tokenIds, blocks)
-      if (loaded !== undefined) paths.push(loaded.path)
+      const isEnough = (blocks: number): boolean => blocks === index
+      const wanted = { blocksMax: index, isEnough, signal: linked.signal }
+      const loaded = index === 0 ? undefined : await this.#import(before, tokenIds, wanted)
+      if (index > 0 && loaded === undefined) throw incomplete()
+      if (loaded !== undefined) paths.push(loaded.file.path)
       const { path } = await this.#file(tokenIds)
       paths.push(path)
-      const what = { tokenIds, path, ...(loaded === undefined ? {} : { before: loaded }) }
+      const what = { tokenIds, path, ...(loaded === undefined ? {} : { before: loaded.file }) }
       await ask({ method: 'recompute', what }, linked)
       const range = { from: index, to: index + 1 }
       const cut = await thread.cut({ type: 'cut', path, tokenIds, layout: this.layout, range })
@@ -137,15 +158,13 @@ export class StateTransfer implements StateAccess {
     try {
       // What came before may have been computed while this waited.
       const isStillWorthIt = isWorthIt(blocksMax)
-      const blocks = isStillWorthIt ? await this.#take(offer, { blocksMax, ...options }) : []
-      if (!isWorthIt(blocks.length)) {
-        release()
-        return isStillWorthIt ? { load: undefined } : undefined
+      const wanted = { blocksMax, isEnough: isWorthIt, ...options }
+      const imported = isStillWorthIt ? await this.#import(offer, tokenIds, wanted) : undefined
+      if (imported !== undefined) {
+        return { load: { file: imported.file, release }, joinMs: imported.joinMs }
       }
-      const { clock } = this.#components
-      const startedMs = clock.monotonicMs()
-      const file = await this.#join(tokenIds, blocks)
-      return { load: { file, release }, joinMs: clock.monotonicMs() - startedMs }
+      release()
+      return isStillWorthIt ? { load: undefined } : undefined
     } catch (error) {
       release()
       options.signal.throwIfAborted()
@@ -154,31 +173,48 @@ export class StateTransfer implements StateAccess {
     }
   }
 
-  async #take(
+  /**
+   * A file of the leading blocks of a prompt, written while they come; undefined when not enough
+   * come. `joinMs`: what the file cost behind the last block.
+   */
+  async #import(
     offer: StateOffer,
-    options: AbortOptions & { readonly blocksMax: number },
-  ): Promise<readonly BlockRows[]> {
-    if (options.blocksMax === 0) return []
-    const { log, scope, thread } = this.#components
-    thread.warmUp()
-    return await takeOffer(offer, { ...options, blockBytes: blockBytes(this.layout), log, scope })
-  }
-
-  /** Writes a file of the leading blocks of a prompt. */
-  async #join(
     tokenIds: readonly number[],
-    blocks: readonly BlockRows[],
-  ): Promise<LentFile['file']> {
-    const { thread, folder } = this.#components
+    options: AbortOptions & {
+      readonly blocksMax: number
+      readonly isEnough: (blocks: number) => boolean
+    },
+  ): Promise<{ readonly file: StateFile; readonly joinMs: number } | undefined> {
+    const { clock, log, scope } = this.#components
+    const { blocksMax, isEnough, signal } = options
     const { layout, sequences } = this.#options
-    const file = await this.#file(tokenIds.slice(0, blocks.length * blockTokens))
+    const joinOf = (blocks: number): StreamedJoin => {
+      const covered = tokenIds.slice(0, blocks * blockTokens)
+      return new StreamedJoin(this.#components, { layout, sequences }, covered)
+    }
+    let join = joinOf(blocksMax)
     try {
-      await thread.join({ type: 'join', ...file, layout, blocks, sequences })
+      const blocks = await takeOffer(offer, {
+        ...{ signal, blocksMax, log, scope },
+        blockBytes: blockBytes(this.layout),
+        onBlock: rows => join.add(rows),
+      })
+      const takenMs = clock.monotonicMs()
+      if (!isEnough(blocks.length)) {
+        join.abandon()
+        return undefined
+      }
+      if (blocks.length < blocksMax) {
+        // In a file of fewer tokens everything lies elsewhere.
+        join.abandon()
+        join = joinOf(blocks.length)
+        for (const rows of blocks) join.add(rows)
+      }
+      return { file: await join.finish(), joinMs: clock.monotonicMs() - takenMs }
     } catch (error) {
-      folder.remove(file.path)
+      join.abandon()
       throw error
     }
-    return file
   }
 
   /** A place for the state that a generation computes; undefined when it cannot be kept. */

@@ -2,12 +2,25 @@ import { closeSync, fstatSync, openSync, readSync, rmSync, writevSync } from 'no
 import { parentPort } from 'node:worker_threads'
 import { OperationError } from '../../../../errors.ts'
 import type { BlockRows } from '../../../../interface/kv-state.ts'
-import { blockBytes, blockTokens } from '../../../../key/state-layout.ts'
+import { blockBytes } from '../../../../key/state-layout.ts'
 import { stateFileBytesMax } from '../../../../limits.ts'
-import { assert } from '../../../../std/assert.ts'
-import { cutBlock, joinBlocks, parseStateFile } from '../../../state-file/state-file.ts'
+import { assert, unreachable } from '../../../../std/assert.ts'
+import {
+  cutBlock,
+  type PlacedPieces,
+  parseStateFile,
+  placeBlocks,
+  placeHeaders,
+} from '../../../state-file/state-file.ts'
 import { errorMessageOf } from '../error-message.ts'
-import type { CutJob, FromStateWorker, JoinJob, ToStateWorker } from './state-thread.ts'
+import type {
+  BeginJob,
+  CutJob,
+  FromStateWorker,
+  PlaceJob,
+  StateJob,
+  ToStateWorker,
+} from './state-thread.ts'
 
 /** The thread that `state-thread.ts` starts: one job after the other, each answered once. */
 function main(): void {
@@ -16,11 +29,24 @@ function main(): void {
   const post = (message: FromStateWorker): void => port.postMessage(message)
   port.on('message', ({ id, job }: ToStateWorker) => {
     try {
-      post({ id, blocks: job.type === 'cut' ? cut(job) : join(job) })
+      post({ id, blocks: run(job) })
     } catch (error) {
       post({ id, error: errorMessageOf(error) })
     }
   })
+}
+
+function run(job: StateJob): readonly BlockRows[] | undefined {
+  switch (job.type) {
+    case 'cut':
+      return cut(job)
+    case 'begin':
+      return begin(job)
+    case 'place':
+      return place(job)
+    default:
+      return unreachable(job)
+  }
 }
 
 function cut({ path, layout, tokenIds, range }: CutJob): readonly BlockRows[] | undefined {
@@ -39,12 +65,21 @@ function cut({ path, layout, tokenIds, range }: CutJob): readonly BlockRows[] | 
   return blocks
 }
 
-function join({ path, ...what }: JoinJob): undefined {
-  assert(what.tokenIds.length === what.blocks.length * blockTokens, 'a block has 128 tokens')
-  const pieces = joinBlocks(what)
-  const file = openSync(path, 'wx', 0o600)
+function begin({ path, form, tokenIds }: BeginJob): undefined {
+  const headers = placeHeaders(form, tokenIds)
+  // Writes over nothing: where there is a file already it stays as it is.
+  writeTo(path, openSync(path, 'wx', 0o600), headers)
+}
+
+function place({ path, form, ...what }: PlaceJob): undefined {
+  const rows = placeBlocks(form, what)
+  writeTo(path, openSync(path, 'r+'), rows)
+}
+
+/** Closes the file, and removes it when it cannot be written. */
+function writeTo(path: string, file: number, placed: readonly PlacedPieces[]): void {
   try {
-    writeAll(file, pieces)
+    writePlaced(file, placed)
   } catch (error) {
     rmSync(path, { force: true })
     throw error
@@ -53,17 +88,27 @@ function join({ path, ...what }: JoinJob): undefined {
   }
 }
 
-function writeAll(file: number, pieces: readonly Uint8Array[]): void {
-  let left = pieces.filter(piece => piece.length > 0)
-  while (left.length > 0) {
-    let written = writevSync(file, left)
-    const rest: Uint8Array[] = []
-    for (const piece of left) {
-      if (written < piece.length) rest.push(piece.subarray(written))
-      written = Math.max(0, written - piece.length)
+function writePlaced(file: number, placed: readonly PlacedPieces[]): void {
+  for (const { start, pieces } of placed) {
+    let end = start
+    let left = pieces.filter(piece => piece.length > 0)
+    while (left.length > 0) {
+      const written = writevSync(file, left, end)
+      end += written
+      left = leftOf(left, written)
     }
-    left = rest
   }
+}
+
+/** What is left of pieces of which so many bytes were written. */
+function leftOf(pieces: readonly Uint8Array[], bytes: number): Uint8Array[] {
+  let written = bytes
+  const rest: Uint8Array[] = []
+  for (const piece of pieces) {
+    if (written < piece.length) rest.push(piece.subarray(written))
+    written = Math.max(0, written - piece.length)
+  }
+  return rest
 }
 
 function readWhole(path: string): Uint8Array | undefined {

@@ -6,6 +6,8 @@ import type { TaskScope } from '../../../../std/task-scope.ts'
 export interface OfferOptions extends AbortOptions {
   readonly blocksMax: number
   readonly blockBytes: number
+  /** Called with each block in turn, as soon as it is there. Must not throw. */
+  readonly onBlock: (rows: BlockRows) => void
   readonly log: Log
   /** Owns the end of an offer that nobody waits for. */
   readonly scope: TaskScope
@@ -30,7 +32,9 @@ export async function takeOffer(
         log.warn('offered block has a wrong size', { index: blocks.length })
         break
       }
-      blocks.push(shared(next.value))
+      const rows = shared(next.value)
+      blocks.push(rows)
+      options.onBlock(rows)
     }
   } catch (error) {
     signal.throwIfAborted()

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict'
+import { describe, it, type TestContext } from 'node:test'
+import { createShardCoder } from '../../../erasure/coder/create-shard-coder.ts'
+import type { ShardCoder } from '../../../erasure/coder/shard-coder.ts'
+import { leafHashBytes } from '../../../erasure/leaves.ts'
+import { splitObject } from '../../../erasure/shards.ts'
+import { blockLookupKey } from '../../../key/block-hash.ts'
+import type { LookupKey } from '../../../key/response-key.ts'
+import { KiB } from '../../../limits.ts'
+import { Identity } from '../../../net/identity.ts'
+import { SeededRandom } from '../../../std/seeded-random.ts'
+import { SimulatedClock } from '../../../std/simulated-clock.ts'
+import { issueStripe, type Stripe } from '../stripe.ts'
+import { encodeBlock, joinLeaves, joinRoots } from '../stripe-coding.ts'
+import { createTestBlobStore } from '../test-blob-store.ts'
+import { blocksOf, collect, modelId, numericClass, swarmTag } from '../test-blocks.ts'
+import { ownName } from './blob-notes.ts'
+import { KeyOffers } from './key-offers.ts'
+import { OwnShards } from './own-shards.ts'
+import { OwnStripes } from './own-stripes.ts'
+
+const { signal } = new AbortController()
+/** No multiple of 64 bytes: the last shard is filled up. */
+const oddBytes = 600 * KiB + 5
+
+/** One own block of a node, coded and kept, and whether shards of it were hashed to be served. */
+async function bed(context: TestContext, dataShards: number, bytes: number = oddBytes) {
+  const clock = new SimulatedClock()
+  const random = new SeededRandom(5)
+  const coder = createShardCoder({ threads: 0, clock })
+  const store = createTestBlobStore(clock)
+  await coder.start({ signal })
+  await store.start({ signal })
+  context.after(() => Promise.all([coder.stop(), store.stop()]))
+  let hashed = 0
+  const counting: ShardCoder = {
+    ...coder,
+    hash(shards, options) {
+      hashed += shards.length
+      return coder.hash(shards, options)
+    },
+  }
+  const [block] = blocksOf('own', 1)
+  assert.ok(block !== undefined)
+  const key = blockLookupKey(block.hash)
+  const sealed = random.bytes(bytes)
+  const local = new Map<LookupKey, Uint8Array>([[key, sealed]])
+  const localBlocks = {
+    has: (wanted: LookupKey) => local.has(wanted),
+    sealed: async (wanted: LookupKey) => local.get(wanted),
+  }
+  const directory = { add: () => undefined, remove: () => undefined }
+  const offers = new KeyOffers(directory)
+  const own = new OwnStripes({ store, localBlocks, offers, clock, swarm: swarmTag })
+  const code = { dataShards, shards: dataShards + 1 }
+  const facts = { lookupKey: key, modelId, numericClass, objectBytes: bytes, ...code }
+  const signer = Identity.fromSeed(random.bytes(32))
+  const putCoded = async (bytesOfIt: Uint8Array) => {
+    const coded = await encodeBlock(coder, bytesOfIt, code, { signal })
+    const stripe = issueStripe({ ...facts, roots: joinRoots(coded.roots) }, signer, clock)
+    await own.put({ stripe, leafHashes: joinLeaves(coded.leafHashes, dataShards) }, true)
+    return { stripe, coded }
+  }
+  const { stripe, coded } = await putCoded(sealed)
+  const shards = new OwnShards({ own, localBlocks, coder: counting })
+  const served = async (index: number): Promise<Uint8Array | undefined> => {
+    const source = await shards.open({ stripe: stripe.id, index }, { signal })
+    if (source === undefined) return undefined
+    const whole = Buffer.concat(await collect(source.pieces))
+    assert.equal(whole.length, source.bytes)
+    return whole
+  }
+  const expected = (index: number): Uint8Array => {
+    const shard = splitObject(sealed, dataShards)[index]
+    return Buffer.concat([...(coded.leafHashes[index] ?? []), shard ?? assert.fail()])
+  }
+  const hashedCount = (): number => hashed
+  return { key, local, sealed, own, store, stripe, served, expected, hashedCount, putCoded }
+}
+
+/** What is kept of the stripe, but with other hashes. */
+async function keep(own: OwnStripes, stripe: Stripe, leafHashes: Uint8Array): Promise<void> {
+  await own.put({ stripe, leafHashes }, true)
+}
+
+describe('OwnShards', () => {
+  it('serves data shards under the hashes that were kept, and hashes nothing again', async t => {
+    for (const dataShards of [1, 4]) {
+      const { served, expected, hashedCount } = await bed(t, dataShards)
+      for (let index = 0; index < dataShards; index++) {
+        assert.deepEqual(await served(index), expected(index))
+      }
+      assert.equal(hashedCount(), 0)
+      assert.equal(await served(dataShards), undefined, 'parity is not cut off the block')
+    }
+  })
+
+  it('hashes the shards of a block whose hashes are lost, cut short or others', async t => {
+    const { own, stripe, served, expected, hashedCount } = await bed(t, 2)
+    const hashes = expected(0).subarray(0, 5 * leafHashBytes)
+    const wrong = [new Uint8Array(1), hashes, Buffer.concat([hashes, hashes])]
+    for (const [round, leafHashes] of wrong.entries()) {
+      await keep(own, stripe, leafHashes)
+      assert.deepEqual(await served(1), expected(1))
+      assert.equal(hashedCount(), round + 1)
+    }
+  })
+
+  it('gives nothing of a block whose manifest is lost', async t => {
+    const { key, served, store, own } = await bed(t, 1)
+    await store.evict(ownName(key))
+    assert.equal(await served(0), undefined)
+    assert.equal(own.get(key), undefined)
+  })
+
+  it('hashes shards that are smaller than a leaf', async t => {
+    const { served, expected, hashedCount } = await bed(t, 2, 10 * KiB)
+    assert.deepEqual(await served(1), expected(1))
+    assert.equal(hashedCount(), 1)
+  })
+
+  it('keeps offering a block that is sealed and placed anew while it is asked for', async t => {
+    const { key, local, sealed, own, served, putCoded } = await bed(t, 2)
+    const anew = sealed.map(byte => byte ^ 1)
+    const leafHashesOf = own.leafHashesOf.bind(own)
+    let id: string | undefined
+    own.leafHashesOf = async (...args) => {
+      id ??= (await putCoded(anew)).stripe.id
+      return await leafHashesOf(...args)
+    }
+    local.set(key, anew)
+    assert.equal(await served(1), undefined)
+    assert.equal(own.get(key)?.id, id)
+  })
+
+  it('gives nothing of a block that was sealed anew, has another size, or is gone', async t => {
+    const anew = [
+      (sealed: Uint8Array) => sealed.map(byte => byte ^ 1),
+      (sealed: Uint8Array) => sealed.subarray(1),
+      () => undefined,
+    ]
+    for (const change of anew) {
+      const { key, local, sealed, own, served } = await bed(t, 2)
+      const changed = change(sealed)
+      if (changed === undefined) local.delete(key)
+      else local.set(key, changed)
+      assert.equal(await served(1), undefined)
+      assert.equal(own.get(key), undefined, 'it is not offered any more')
+    }
+  })
+})

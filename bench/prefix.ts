@@ -118,8 +118,11 @@ async function timesOf(bed: TestBed, file: string, tokens: number, index: number
   await bed.connected([again, asker])
   await warmUp(asker, 3)
   await idle(asker, 1)
-  // How near the peer is decides what is expected of it before anything was measured.
-  await until(asker, 'round trip', ({ peers }) => (peers[0]?.roundTripMs ?? null) !== null)
+  // How near the peer is decides what is expected of it before anything was measured, and a node
+  // connects directly a moment after it has met a member.
+  await until(asker, 'acquaintance', ({ peers: [first] }) => {
+    return (first?.roundTripMs ?? null) !== null && first?.isDirect !== undefined
+  })
   const peer = await ask(asker, 4, 'prefix')
   await Promise.all([again.kill(), asker.kill()])
   return { cold, resident, disk, peer }

@@ -525,8 +525,14 @@ export const expectedSendersMax = 4
 export const transfersPerPeerMax = 2
 /** Longest silence of a peer that sends a shard. */
 export const shardStallMs = 5_000
-/** Pieces in which a shard is sent: large enough for a fast path, small enough to share a link. */
-export const shardPieceBytes: number = 256 * KiB
+/** Pieces in which a shard is sent: those of the direct path. */
+export const shardPieceBytes: number = MiB
+/** Memory that is kept for blocks that will be sent: two transfers each of two small models. */
+export const servingMemoryBytesMax: number = 16 * MiB
+/** How long it is kept when nothing is sent. */
+export const servingMemoryIdleMs = 10_000
+/** Manifests of blocks being sent that are kept decoded. */
+export const servedManifestsMax = 256
 /** Bytes of shards that are streamed to one peer at once. */
 export const shardsServedPerPeerBytesMax: number = 128 * MiB
 /** The same for all peers. What is sent from disk takes memory by the piece only. */
@@ -536,12 +542,21 @@ export const blockProvidersMax = 16
 /** Blocks of one question for providers. Longer chains take several, each as far as it reaches. */
 export const findBlocksMax = 1_024
 
-/** Bytes of one piece on the direct path: a piece costs little beside so many bytes. */
-export const directPieceBytes: number = 256 * KiB
+/** Bytes of one message on the direct path: it costs its sender little beside so many bytes. */
+export const directPieceBytes: number = MiB
+/**
+ * Bytes of one piece that the reader of a direct call gets, and of the memory that it lies in: a
+ * sender that keeps up `shardBytesPerSecondMin` is heard of every few seconds.
+ */
+export const directRoomBytes: number = 256 * KiB
+/** The same where bytes travel as a stream, beside everything else on its connection. */
+export const streamedPieceBytes: number = 256 * KiB
 /** Pieces that wait for their reader before its connection is left unread: 1 MiB per call. */
 export const directPiecesAheadMax = 4
 /** Pieces' memory that a direct connection keeps for the next ones: one is filled, one is read. */
 export const directRoomsKeptMax = 2
+/** How long it keeps it when it is not used. */
+export const directRoomsIdleMs = 10_000
 /** Direct connections to one peer, one call each at a time; further calls go over streams. */
 export const directConnectionsPerPeerMax = 8
 /** The same, accepted from one peer: those that it is giving up are counted here for a moment. */
@@ -553,7 +568,11 @@ export const directDialTimeoutMs = 3_000
 /** How long a peer that could not be reached directly is not tried again. */
 export const directRetryMs = 300_000
 /** An unused direct connection is closed by who opened it; the other end waits twice as long. */
-export const directIdleMs = 30_000
+export const directIdleMs = 300_000
+/** Direct connections that are open before there is a call for them: to the first members. */
+export const directAheadMax = 4
+/** How long a member has been connected by then: what it connected for may come first. */
+export const directAheadMs = 100
 /** How often the sender of bytes shows that it still works at them; a third of the silence. */
 export const directSignOfLifeMs = 10_000
 /**
@@ -623,3 +642,6 @@ export const codingCopyBytes: number = MiB
 export const codingIdleMs = 30_000
 /** Slowest that a shard may come: whoever sends byte by byte would hold a place for ever. */
 export const shardBytesPerSecondMin: number = 64 * KiB
+
+/** Characters of prompts whose tokens are remembered: a few prompts of 16,384 tokens. */
+export const tokenizedCharsMax: number = 256 * KiB

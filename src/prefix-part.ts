@@ -1,3 +1,4 @@
+import { rehearseStripes } from './cache/blocks/stripe.ts'
 import type { SwarmBlockStats } from './cache/blocks/swarm-blocks.ts'
 import type { PrefixSwarm } from './cache/prefix/ask-prefix.ts'
 import { createPrefixCache } from './cache/prefix/create-prefix-cache.ts'
@@ -14,6 +15,7 @@ import type { Metrics } from './interface/metrics.ts'
 import type { Scope } from './key/scope.ts'
 import { blockBytes } from './key/state-layout.ts'
 import { blockInlineBytesMax } from './limits.ts'
+import { Identity } from './net/identity.ts'
 import type { Clock } from './std/clock.ts'
 import { type Startable, startAll, stopAll } from './std/lifecycle.ts'
 import type { Random } from './std/random.ts'
@@ -54,7 +56,7 @@ export function createPrefixPart(
   config: Config,
 ): PrefixPart | undefined {
   if (!config.kv) return undefined
-  const { clock, log, background } = components
+  const { clock, random, log, background } = components
   const paths = dataFolderPaths(config.data)
   const open = (name: string, folder: string, bytesMax: number): FileStore =>
     new FileStore({ clock, log }, { name, folder, bytesMax })
@@ -73,7 +75,10 @@ export function createPrefixPart(
     shards,
     coder,
     warmUp(models) {
-      if (models.some(model => blockBytesOf(model) > blockInlineBytesMax)) codec.warmUp()
+      if (!models.some(model => blockBytesOf(model) > blockInlineBytesMax)) return
+      codec.warmUp()
+      const nobody = Identity.fromSeed(random.bytes(32))
+      background.spawn('rehearse manifests', () => rehearseStripes(nobody, clock))
     },
     start: options => startAll(parts, options),
     stop: () => stopAll(parts),

@@ -15,7 +15,7 @@ export interface BlobStore extends Startable {
   /** Counts a use for eviction. */
   countUse(name: BlobName): void
   /** The whole blob, in memory that may be shared with threads. @throws the signal's reason */
-  read(name: BlobName, options: AbortOptions): Promise<Uint8Array | undefined>
+  read(name: BlobName, options: ReadBlobOptions): Promise<Uint8Array | undefined>
   /**
    * Bytes `start` to `end`, in pieces of at most `pieceBytes`, without checking them: for whoever
    * checks against a Merkle root. Ends early when the blob vanishes.
@@ -43,6 +43,16 @@ export interface BlobStore extends Startable {
 
 /** 64 hex digits. */
 export type BlobName = string
+
+export interface ReadBlobOptions extends AbortOptions {
+  /**
+   * Memory of so many bytes to read into, where a store can; undefined: it makes some. It may have
+   * been written to even when nothing comes back. @default none
+   */
+  readonly memoryFor?: MemoryFor
+}
+
+export type MemoryFor = (bytes: number) => Uint8Array | undefined
 
 export interface BlobMeta {
   /** Seconds that having it saves. */

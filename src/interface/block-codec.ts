@@ -11,11 +11,12 @@ import type { BlockRows } from './kv-state.ts'
  */
 export interface BlockCodec extends Startable {
   /**
-   * The block sealed under its hash: opaque to whoever does not know the prompt.
+   * The block sealed under its hash: opaque to whoever does not know the prompt. With the nonce of
+   * the seal that the very same rows came out of, the bytes are those of that seal again.
    * @throws block_invalid, when a number is not finite: peers would refuse the block
    * @throws store_failed (retryable), when too much waits or the thread died
    */
-  seal(block: BlockIdentity, rows: BlockRows): Promise<Uint8Array>
+  seal(block: BlockIdentity, rows: BlockRows, nonce?: Uint8Array): Promise<Uint8Array>
   /**
    * Opens a sealed block, and checks that it is this block of this model: numeric class, layout,
    * position, token ids one by one, sizes, and that every number is finite.

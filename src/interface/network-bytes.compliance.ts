@@ -56,6 +56,30 @@ export function carryingBytes(bed: NetworkBed): void {
     }
   })
 
+  it('a handler may write over what it has yielded when it is asked for the next', async () => {
+    const sizes = [300_000, 17, messageBytesMax, 70_000, 2 * MiB + 5, 1]
+    // A slice of a Buffer is no copy.
+    const memory = Buffer.alloc(3 * MiB)
+    const ended = Promise.withResolvers<void>()
+    const [a, b] = await bed.pair(network => {
+      network.serveBytes(protocol, async function* () {
+        try {
+          for (const [index, bytes] of sizes.entries()) {
+            memory.set(pattern(index, bytes))
+            yield memory.subarray(0, bytes)
+          }
+        } finally {
+          memory.fill(0)
+          ended.resolve()
+        }
+      })
+    })
+    const pieces = await read(bed, a.openBytes(b.self, protocol, text(''), { signal }))
+    await bed.settle(ended.promise)
+    const expected = sizes.map((bytes, index) => pattern(index, bytes))
+    assert.ok(Buffer.concat(pieces).equals(Buffer.concat(expected)))
+  })
+
   it('carries no bytes at all, and openings of the largest size', async () => {
     const [a, b] = await bed.pair(network => {
       network.serveBytes(protocol, async function* (body) {

@@ -70,7 +70,8 @@ export interface Network extends Startable {
    * Asks for many bytes (KV state), over the fastest path there is: straight from the peer where it
    * is directly reachable, else as a stream beside everything else; `PeerView.isDirect` tells. What
    * the handler yields comes in order, cut into pieces anyhow, of at most `messageBytesMax`; it may
-   * yield any size, and must not write over what it has yielded. The handler may be asked twice: a
+   * yield any size, and may write over what it has yielded once it is asked for the next, or ended.
+   * The handler may be asked twice: a
    * connection that is lost before it has answered is replaced by a stream. Ending the iteration,
    * and the signal, end it as for `openStream`; back-pressure is that of the connection, so that it
    * is ahead of the reader by at most `bytesAheadMax`. Ends without an error only when the handler

@@ -7,9 +7,14 @@ export function* cutPieces(bytes: Uint8Array, pieceBytesMax: number): Generator<
   }
 }
 
-/** A handler of bytes as one of messages, whose size is limited. */
+/**
+ * A handler of bytes as one of messages, whose size is limited. Copied: a stream is still sending
+ * when the handler may write over what it has yielded.
+ */
 export function inPieces(handler: StreamHandler, pieceBytesMax: number): StreamHandler {
   return async function* (body, from, options) {
-    for await (const bytes of handler(body, from, options)) yield* cutPieces(bytes, pieceBytesMax)
+    for await (const bytes of handler(body, from, options)) {
+      yield* cutPieces(new Uint8Array(bytes), pieceBytesMax)
+    }
   }
 }

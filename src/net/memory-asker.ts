@@ -1,5 +1,5 @@
 import type { ProtocolName, RequestOptions } from '../interface/network.ts'
-import { bytesAheadMax, directPieceBytes, messageBytesMax, streamAheadMax } from '../limits.ts'
+import { bytesAheadMax, messageBytesMax, streamAheadMax, streamedPieceBytes } from '../limits.ts'
 import type { Clock } from '../std/clock.ts'
 import { type AbortOptions, linkSignal } from '../std/signal.ts'
 import type { AnswererFrame, AskerFrame } from './memory-frame.ts'
@@ -90,7 +90,7 @@ export class MemoryAsker {
     body: Uint8Array,
     options: AbortOptions,
   ): AsyncGenerator<Uint8Array> {
-    return this.#open({ protocol, body, ahead: bytesAheadMax / directPieceBytes }, options)
+    return this.#open({ protocol, body, ahead: bytesAheadMax / streamedPieceBytes }, options)
   }
 
   async *#open(call: Opening, { signal }: AbortOptions): AsyncGenerator<Uint8Array> {

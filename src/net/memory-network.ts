@@ -11,7 +11,7 @@ import type {
   StreamHandler,
 } from '../interface/network.ts'
 import { parsePeerId } from '../key/peer-id.ts'
-import { directPieceBytes } from '../limits.ts'
+import { streamedPieceBytes } from '../limits.ts'
 import { type Clock, delay } from '../std/clock.ts'
 import type { SeededRandom } from '../std/seeded-random.ts'
 import { type AbortOptions, linkSignal } from '../std/signal.ts'
@@ -148,7 +148,7 @@ export class MemoryNetwork implements Network {
   }
 
   serveBytes(protocol: ProtocolName, handler: StreamHandler): void {
-    this.serveStream(protocol, inPieces(handler, directPieceBytes))
+    this.serveStream(protocol, inPieces(handler, streamedPieceBytes))
   }
 
   /** Connections of this world need no opening. */

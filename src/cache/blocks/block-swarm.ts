@@ -86,6 +86,13 @@ export class BlockSwarm implements SwarmBlocks, Startable {
     this.#parts.placing.placer.add({ type: 'place', key, sealed, modelId: model, numericClass })
   }
 
+  recall({ hash, modelId, numericClass }: Omit<PlaceableBlock, 'sealed'>): boolean {
+    const model = parseModelId(modelId)
+    assert(model !== undefined, 'A block that was placed is one of a model')
+    const key = blockLookupKey(hash)
+    return this.#parts.placing.recall({ key, modelId: model, numericClass })
+  }
+
   withdraw(blocks: readonly BlockHash[]): void {
     const { holding, placing, scope } = this.#parts
     const keys = blocks.map(blockLookupKey)

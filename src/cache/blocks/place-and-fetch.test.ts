@@ -3,6 +3,7 @@ import { describe, it } from 'node:test'
 import { blockLookupKey } from '../../key/block-hash.ts'
 import { parseSwarmTag } from '../../key/scope.ts'
 import { KiB, MiB } from '../../limits.ts'
+import { rehearseStripes } from './stripe.ts'
 import {
   assertSame,
   type BlockNode,
@@ -28,6 +29,25 @@ async function swarmOf(count: number): Promise<{
   assert.ok(placer !== undefined && reader !== undefined)
   return { swarm, placer, reader, others }
 }
+
+describe('rehearseStripes()', () => {
+  it('reads as many manifests as it makes, and finds nothing wrong with them', async () => {
+    const swarm = new TestBlockSwarm()
+    const identity = swarm.identity()
+    let signed = 0
+    const signer = {
+      peerId: identity.peerId,
+      sign(bytes: Uint8Array): Uint8Array {
+        signed += 1
+        return identity.sign(bytes)
+      },
+    }
+    await rehearseStripes(signer, swarm.clock)
+    assert.ok(signed >= 16)
+    const wrong = { ...signer, sign: () => new Uint8Array(64) }
+    await assert.rejects(rehearseStripes(wrong, swarm.clock), { code: 'manifest_invalid' })
+  })
+})
 
 describe('KV blocks in a swarm', () => {
   for (const { nodes, code, lost } of [
@@ -207,6 +227,26 @@ describe('KV blocks in a swarm', () => {
     await swarm.clock.run(10_000)
     assert.equal(placer.counts.get('placement placed'), 1)
     assert.equal(holdersIn(others).length, 5)
+    await swarm.close()
+  })
+
+  it('recall() tells when a block need not be read and placed again', async () => {
+    const swarm = new TestBlockSwarm()
+    const placer = await swarm.add()
+    const [block, unknown] = blocksOf('prompt', 2)
+    assert.ok(block !== undefined && unknown !== undefined)
+    assert.equal(placer.blocks.recall(block), false)
+    await swarm.place(placer, [block])
+    swarm.kill(placer)
+    const restarted = await swarm.add(placer)
+    await swarm.settleDown()
+    assert.equal(restarted.blocks.recall(unknown), false)
+    assert.equal(restarted.blocks.recall(block), true, 'there is nobody who could take it')
+    const others = await swarm.addMany(5)
+    await swarm.clock.run(10_000)
+    assert.equal(restarted.counts.get('placement placed'), 1, 'it was remembered')
+    assert.equal(holdersIn(others).length, 5)
+    assert.equal(restarted.blocks.recall(block), true, 'it is placed')
     await swarm.close()
   })
 

@@ -1,8 +1,12 @@
 import { verify } from 'node:crypto'
 import { OperationError } from '../../errors.ts'
+import { parseModelId } from '../../key/model-id.ts'
+import { parseLookupKey } from '../../key/response-key.ts'
 import { manifestsKnownMax, receiptClockSkewMs } from '../../limits.ts'
+import { assert } from '../../std/assert.ts'
 import type { Clock } from '../../std/clock.ts'
 import { Lru } from '../../std/lru.ts'
+import { afterThisTurn } from '../../std/turn.ts'
 import { IssuerKeys } from '../../trust/issuer-keys.ts'
 import type { ReceiptSigner } from '../../trust/receipt.ts'
 import {
@@ -11,6 +15,7 @@ import {
   encodeManifestBody,
   joinManifest,
   type Manifest,
+  rootBytes,
   type StripeId,
   stripeIdOf,
 } from '../../wire/manifest.ts'
@@ -42,6 +47,27 @@ export function issueStripe(
   const body = encodeManifestBody(manifest)
   const bytes = joinManifest(body, signer.sign(Buffer.concat([domain, body])))
   return { id: stripeIdOf(body), manifest, bytes }
+}
+
+/** As many as a prompt of 8,000 tokens has blocks. */
+const rehearsed = 64
+
+/**
+ * Reads manifests of no use until the code that does it is compiled: in a node that has just
+ * started the first of them would take ten times as long as the rest, while a request waits.
+ */
+export async function rehearseStripes(signer: ReceiptSigner, clock: Clock): Promise<void> {
+  const reader = new StripeReader(clock)
+  const zeros = '00'.repeat(32)
+  const lookupKey = parseLookupKey(zeros)
+  const modelId = parseModelId(`sha256:${zeros}`)
+  assert(lookupKey !== undefined && modelId !== undefined, 'Zeros are a digest')
+  const code = { dataShards: 2, shards: 3, roots: new Uint8Array(3 * rootBytes) }
+  for (let count = 0; count < rehearsed; count++) {
+    const facts = { lookupKey, modelId, numericClass: 'none', objectBytes: count + 1, ...code }
+    reader.read(issueStripe(facts, signer, clock).bytes)
+    await new Promise<void>(afterThisTurn)
+  }
 }
 
 /** Reads and checks manifests, and remembers those that were right. */

@@ -28,6 +28,11 @@ export interface SwarmBlocks {
    * shed with a counted reason when too much waits. Placed once: not again while the swarm has it.
    */
   place(block: PlaceableBlock): void
+  /**
+   * A block that this node has may have been placed before. Whether nothing else is to be done for
+   * it; where something is, it is to be read and given to `place`.
+   */
+  recall(block: Omit<PlaceableBlock, 'sealed'>): boolean
   /** This node does not have the block any more. */
   withdraw(blocks: readonly BlockHash[]): void
   stats(): SwarmBlockStats
@@ -55,6 +60,7 @@ export interface FoundBlock {
 }
 
 export interface FetchedBlock extends FoundBlock {
+  /** Whoever fetched it may write over it. */
   readonly sealed: Uint8Array
 }
 

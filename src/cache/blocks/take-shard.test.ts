@@ -6,7 +6,13 @@ import { OperationError } from '../../errors.ts'
 import { modelIdFromDigest } from '../../key/model-id.ts'
 import { peerIdOfPublicKey } from '../../key/peer-id.ts'
 import { parseLookupKey } from '../../key/response-key.ts'
-import { KiB, shardStallMs } from '../../limits.ts'
+import {
+  directRoomBytes,
+  KiB,
+  shardBytesPerSecondMin,
+  shardStallMs,
+  streamedPieceBytes,
+} from '../../limits.ts'
 import { SimulatedClock } from '../../std/simulated-clock.ts'
 import type { Manifest } from '../../wire/manifest.ts'
 import { type TakenShard, takeShard } from './take-shard.ts'
@@ -104,6 +110,12 @@ describe('takeShard()', () => {
         }
       }),
     )
+  })
+
+  it('hears of who sends as slowly as one may before it takes that for a stall', () => {
+    for (const pieceBytes of [directRoomBytes, streamedPieceBytes]) {
+      assert.ok(pieceBytes / shardBytesPerSecondMin < shardStallMs / 1_000)
+    }
   })
 
   it('gives up on who stalls, and on who sends too slowly', async () => {

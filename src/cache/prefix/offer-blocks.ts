@@ -7,6 +7,7 @@ import { prefixReadAheadMax } from '../../limits.ts'
 import type { Clock } from '../../std/clock.ts'
 import { type AbortOptions, isAbort, linkSignal, settlesWithin } from '../../std/signal.ts'
 import type { TaskScope } from '../../std/task-scope.ts'
+import { nonceOf } from '../../wire/block/sealed-block.ts'
 import type { FetchedBlock, FoundRun, SwarmBlocks } from '../blocks/swarm-blocks.ts'
 import type { RefusedIssuers } from './audit/refused-issuers.ts'
 import { blockAt, type PromptBlock, type PromptBlocks } from './prompt-blocks.ts'
@@ -59,8 +60,8 @@ export interface HandedBlock {
 
 export interface OfferedBlock extends HandedBlock {
   readonly rows: BlockRows
-  /** As it came from a peer. */
-  readonly sealed?: Uint8Array
+  /** Of the seal in which it came from a peer. */
+  readonly nonce?: Uint8Array
 }
 
 /**
@@ -168,7 +169,7 @@ async function* fetchBlocks(
         )
         return
       }
-      const { block, fetched, opening } = await next
+      const { block, fetched, nonce, opening } = await next
       if (fetched === undefined) {
         listener.onEnd(`peers gave ${position} of ${run.blocks.length} blocks`)
         return
@@ -186,7 +187,6 @@ async function* fetchBlocks(
         return
       }
       metrics.blocksCounted('fetched', 1)
-      const { sealed } = fetched
       const waitedMs = clock.monotonicMs() - startMs
       waitedInAllMs += waitedMs
       const origin = fetch.originOf(fetched, block.index)
@@ -194,7 +194,7 @@ async function* fetchBlocks(
         listener.onEnd(`block ${block.index + 1} is of a peer that has sent wrong ones`)
         return
       }
-      listener.onBlock({ block, rows, tier: 'peer', origin, sealed, waitedMs })
+      listener.onBlock({ block, rows, tier: 'peer', origin, nonce, waitedMs })
       yield rows
     }
   } finally {
@@ -215,10 +215,14 @@ function allowedMs({ run, prefillMs }: FetchPlan, count: number): number {
   return Math.max(patience * predictedMs, count * prefillMs) + riskedMs
 }
 
+const none = new Uint8Array(0)
+const nothing = Promise.resolve(undefined)
+
 /** A block that came from a peer, if one did, and is being opened. */
 interface Arrival {
   readonly block: PromptBlock
   readonly fetched: FetchedBlock | undefined
+  readonly nonce: Uint8Array
   readonly opening: Promise<BlockRows | undefined>
 }
 
@@ -227,22 +231,24 @@ function arrivalOf(
   block: PromptBlock,
   { value: fetched, done }: IteratorResult<FetchedBlock, unknown>,
 ): Arrival {
-  if (done === true) return { block, fetched: undefined, opening: Promise.resolve(undefined) }
+  if (done === true) return { block, fetched: undefined, nonce: none, opening: nothing }
   const isExpected = fetched.hash === block.hash
-  const opening = isExpected ? opened(parts, block, fetched.sealed) : Promise.resolve(undefined)
+  // Its seal is written over.
+  const nonce = nonceOf(fetched.sealed)
+  const opening = isExpected ? opened(parts, block, fetched.sealed) : nothing
   // Whoever leaves early does not wait for it.
   opening.catch(() => undefined)
-  return { block, fetched, opening }
+  return { block, fetched, nonce, opening }
 }
 
-/** The rows of a peer's block; undefined where it is none. */
+/** The rows of a peer's block, in its own memory; undefined where it is none. */
 async function opened(
   { codec }: OfferComponents,
   block: PromptBlock,
   sealed: Uint8Array,
 ): Promise<BlockRows | undefined> {
   try {
-    return await codec.open(block, sealed)
+    return await codec.openInPlace(block, sealed)
   } catch (error) {
     if (error instanceof OperationError && error.code === 'block_invalid') return undefined
     throw error

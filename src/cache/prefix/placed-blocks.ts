@@ -16,9 +16,15 @@ export class PlacedBlocks {
 
   /** Whatever the swarm has already it does not take again. */
   place(swarm: SwarmBlocks, block: PlaceableBlock): void {
-    const { hash } = block
-    this.#placed.set(blockLookupKey(hash), { hash, swarm: new WeakRef(swarm) }, 1)
+    this.#remember(swarm, block)
     swarm.place(block)
+  }
+
+  /** As `SwarmBlocks.recall`. */
+  recall(swarm: SwarmBlocks, block: Omit<PlaceableBlock, 'sealed'>): boolean {
+    const isDone = swarm.recall(block)
+    if (isDone) this.#remember(swarm, block)
+    return isDone
   }
 
   withdraw(key: LookupKey): void {
@@ -32,5 +38,9 @@ export class PlacedBlocks {
     this.#placed.clear()
     const bySwarm = Map.groupBy(all, ({ swarm }) => swarm.deref())
     for (const [swarm, placed] of bySwarm) swarm?.withdraw(placed.map(({ hash }) => hash))
+  }
+
+  #remember(swarm: SwarmBlocks, { hash }: Pick<PlaceableBlock, 'hash'>): void {
+    this.#placed.set(blockLookupKey(hash), { hash, swarm: new WeakRef(swarm) }, 1)
   }
 }

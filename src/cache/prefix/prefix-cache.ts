@@ -19,7 +19,7 @@ import type { RunJudge } from './audit/judge-runs.ts'
 import type { PlacedBlocks } from './placed-blocks.ts'
 import { planOffer } from './plan-offer.ts'
 import { type PlannedRun, PrefixRun, type PrefixRunComponents } from './prefix-run.ts'
-import type { TierStats } from './tiers/block-tiers.ts'
+import type { MemoryFor, TierStats } from './tiers/block-tiers.ts'
 
 /** Made by `createPrefixCache`. */
 export interface PrefixCacheParts extends PrefixRunComponents {
@@ -140,6 +140,7 @@ export class PrefixCache implements Startable {
       isAlone: load.running === 0 && load.waiting === 0,
       residence: judge.residenceOf(ask.scope),
       fill: this.#fillOf(ask, swarm),
+      recall: block => swarm !== undefined && this.#parts.placed.recall(swarm.blocks, block),
       onOffered: offered => this.#audit(ask, known, swarm, offered),
     })
   }
@@ -165,12 +166,17 @@ export class PrefixCache implements Startable {
   /** What members of a swarm may have of this node's blocks (`LocalBlocks` of cache/blocks). */
   servableTo(swarm: SwarmTag): {
     has(key: LookupKey): boolean
-    sealed(key: LookupKey): Promise<Uint8Array | undefined>
+    sealed(key: LookupKey, memoryFor?: MemoryFor): Promise<Uint8Array | undefined>
   } {
     const { tiers, scope } = this.#parts
     const has = (key: LookupKey): boolean => tiers.isServable(key, swarm)
-    const sealed = async (key: LookupKey): Promise<Uint8Array | undefined> =>
-      has(key) ? await tiers.sealed(key, { signal: scope.signal }) : undefined
+    const sealed = async (
+      key: LookupKey,
+      memoryFor?: MemoryFor,
+    ): Promise<Uint8Array | undefined> => {
+      const options = { signal: scope.signal, ...(memoryFor && { memoryFor }) }
+      return has(key) ? await tiers.sealed(key, options) : undefined
+    }
     return { has, sealed }
   }
 

@@ -18,7 +18,7 @@ import type { PrefixReport } from './prefix-report.ts'
 import { blockAt, type PromptBlock, type PromptBlocks } from './prompt-blocks.ts'
 import type { Rates } from './rates.ts'
 import { type BlockOrigin, isTrusted, ownOrigin } from './tiers/block-note.ts'
-import type { BlockFill, FillQueue } from './tiers/fill-queue.ts'
+import type { BlockFill, FillQueue, PlaceableBlock } from './tiers/fill-queue.ts'
 
 export interface PrefixRunComponents extends OfferComponents {
   readonly rates: Rates
@@ -44,6 +44,8 @@ export interface PlannedRun {
   readonly residence: Residence
   /** What the blocks that are kept have in common. */
   readonly fill: Pick<BlockFill, 'swarm' | 'expiresAt' | 'modelId' | 'place'>
+  /** As `SwarmBlocks.recall`. */
+  readonly recall: (block: Omit<PlaceableBlock, 'sealed'>) => boolean
   /** What came from a peer and was handed to the engine, when the generation has ended. */
   readonly onOffered: (blocks: readonly HandedBlock[]) => void
 }
@@ -190,26 +192,27 @@ export class PrefixRun {
   #handOut(offered: OfferedBlock): void {
     const { fills } = this.#parts
     const { blocks, residence } = this.#planned
-    const { block, rows, tier, origin, sealed, waitedMs } = offered
+    const { block, rows, tier, origin, nonce, waitedMs } = offered
     // Without the rows, which would stay in memory as long as the answer takes.
     this.#offered.push({ block, tier, origin, waitedMs })
     // From now on the engine may hold it, whatever becomes of this generation.
     residence.origins.set(blocks, block.index, origin)
-    if (sealed === undefined) return
+    if (nonce === undefined) return
     const { place: _, ...fill } = this.#planned.fill
     const costSeconds = this.#costSeconds(block)
     if (this.#isAwaited) this.#releaseFills ??= fills.hold()
-    fills.add({ ...fill, block, rows, origin, sealed, costSeconds })
+    fills.add({ ...fill, block, rows, origin, nonce, costSeconds })
   }
 
   /**
-   * Gives the swarm what came from disk: it may have been computed before there was a swarm, or
-   * when nobody could take it. Read once more, in the background: coding blocks while the engine
-   * waits for the next would cost the answer more than reading them later.
+   * Gives the swarm what came from disk and was not given to it before: it may have been computed
+   * when there was none, or nobody could take it. Read once more, in the background: coding blocks
+   * while the engine waits for the next would cost the answer more than reading them later.
    */
   #placeOffered(): void {
     const { scope, tiers } = this.#parts
-    const { place, modelId, swarm } = this.#planned.fill
+    const { recall, fill } = this.#planned
+    const { place, modelId, swarm } = fill
     const offered = this.#offered.filter(({ tier, origin }) => tier === 'disk' && isTrusted(origin))
     if (place === undefined || swarm === undefined || offered.length === 0) return
     scope.spawn('place blocks from disk', async signal => {
@@ -217,10 +220,11 @@ export class PrefixRun {
         const { hash, key, kind } = block
         // What lies there by now may be what a peer sent, which is not to be vouched for.
         const isServable = (): boolean => tiers.isServable(key, swarm)
-        const sealed = isServable() ? await tiers.sealed(key, { signal }) : undefined
-        if (sealed === undefined || !isServable()) continue
-        const costSeconds = this.#costSeconds(block)
-        place({ hash, sealed, modelId, numericClass: kind.numericClass, costSeconds })
+        const { numericClass } = kind
+        const facts = { hash, modelId, numericClass, costSeconds: this.#costSeconds(block) }
+        if (!isServable() || recall(facts)) continue
+        const sealed = await tiers.sealed(key, { signal })
+        if (sealed !== undefined && isServable()) place({ ...facts, sealed })
       }
     })
   }

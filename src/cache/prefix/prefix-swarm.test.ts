@@ -320,6 +320,25 @@ describe('PrefixCache in a swarm', () => {
     assert.equal(placed.length, answer.usage.cachedTokens / 128 - 1)
   })
 
+  it('reads nothing of its disk once more that the swarm has got already', async () => {
+    const a = await new TestMembers().add()
+    await a.ask('one')
+    for (const { hash } of a.swarm.placed) a.swarm.recalled.add(hash)
+    const b = await a.node.restarted()
+    const placed = a.swarm.placed.length
+    let reads = 0
+    const { read } = b.store
+    b.store.read = async (name, options) => {
+      reads += 1
+      return await read(name, options)
+    }
+    const answer = await b.ask(request('two'), { scope })
+    await b.settled()
+    assert.equal(answer.report?.spared.disk, answer.usage.cachedTokens)
+    assert.equal(reads, answer.usage.cachedTokens / 128)
+    assert.equal(a.swarm.placed.length, placed)
+  })
+
   it('a block that comes when its request has ended keeps none waiting', async () => {
     const [, { node }] = await new TestMembers().pair()
     const { clock, cache, engine } = node

@@ -31,6 +31,8 @@ export class TestSwarmBlocks implements SwarmBlocks {
   vanishAfter: number = Number.POSITIVE_INFINITY
   readonly invalid: FetchedBlock[] = []
   readonly placed: PlaceableBlock[] = []
+  /** For which nothing is to be done. */
+  readonly recalled: Set<BlockHash> = new Set()
   readonly withdrawn: BlockHash[] = []
   fetchCount = 0
   readonly #all: PlacedBlocks
@@ -63,12 +65,16 @@ export class TestSwarmBlocks implements SwarmBlocks {
       if (takesMs > 0) await delay(this.#clock, takesMs, signal)
       const placed = this.#all.get(block.hash)
       if (placed === undefined) return
-      yield { ...block, sealed: this.tamper(placed.sealed) }
+      yield { ...block, sealed: this.tamper(placed.sealed.slice()) }
     }
   }
 
   reportInvalid(block: FetchedBlock): void {
     this.invalid.push(block)
+  }
+
+  recall({ hash }: Omit<PlaceableBlock, 'sealed'>): boolean {
+    return this.recalled.has(hash)
   }
 
   place(block: PlaceableBlock): void {

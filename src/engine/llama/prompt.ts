@@ -1,5 +1,7 @@
 import { OperationError, requestInvalid } from '../../errors.ts'
 import type { CompletionRequest, ContentPart, Message } from '../../key/completion-request.ts'
+import { tokenizedCharsMax } from '../../limits.ts'
+import { Lru } from '../../std/lru.ts'
 import { assertMessages, type ChatTemplate } from './text/chat-template.ts'
 import type { ReasoningMarks } from './text/output-parser.ts'
 
@@ -30,6 +32,8 @@ const guarded = /\uf8f0(\d+)\uf8f1/
 export class PromptBuilder {
   readonly #vocabulary: PromptVocabulary
   readonly #template: ChatTemplate
+  /** A prompt is tokenized when it is planned, and again when it is run. */
+  readonly #tokenized = new Lru<string, readonly number[]>(tokenizedCharsMax)
 
   constructor(vocabulary: PromptVocabulary, template: ChatTemplate) {
     this.#vocabulary = vocabulary
@@ -112,10 +116,18 @@ export class PromptBuilder {
     return { ...request, messages: request.messages.map(guardMessage) }
   }
 
+  #tokenize(text: string): readonly number[] {
+    const known = this.#tokenized.get(text)
+    if (known !== undefined) return known
+    const tokenIds = this.#vocabulary.tokenize(text, true)
+    this.#tokenized.set(text, tokenIds, text.length)
+    return tokenIds
+  }
+
   #tokenizeGuarded(text: string): readonly number[] {
     // Splitting by a pattern with a group puts the control texts' numbers at the odd places.
     return text.split(guarded).flatMap((piece, index) => {
-      if (index % 2 === 0) return this.#vocabulary.tokenize(piece, true)
+      if (index % 2 === 0) return this.#tokenize(piece)
       return this.#vocabulary.tokenize(this.#vocabulary.controlTexts[Number(piece)] ?? '', false)
     })
   }

@@ -8,6 +8,7 @@ import {
   directIdleMs,
   directPieceBytes,
   directPiecesAheadMax,
+  directRoomBytes,
   directSignOfLifeMs,
   streamIdleTimeoutMs,
 } from '../../limits.ts'
@@ -105,7 +106,7 @@ describe('DirectConnection', () => {
 
   it('takes the next call after one that was left when all of it had come', async context => {
     const frames = Array.from({ length: directPiecesAheadMax + 1 }, (_, index): Frame => {
-      return { type: 'message', id: 0, body: new Uint8Array(directPieceBytes).fill(index) }
+      return { type: 'message', id: 0, body: new Uint8Array(directRoomBytes).fill(index) }
     })
     // In one write, so that the end comes with the last bytes before it, while no more is wanted.
     const wire = Buffer.concat([...frames, end].flatMap(frame => [...encodeFrame(frame)]))

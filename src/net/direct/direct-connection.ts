@@ -5,6 +5,7 @@ import {
   directDiscardBytesMax,
   directDiscardMs,
   directIdleMs,
+  directRoomsIdleMs,
   directSignOfLifeMs,
   KiB,
   streamIdleTimeoutMs,
@@ -246,7 +247,11 @@ export class DirectConnection {
     // A reader that left pieces behind has left it unread.
     this.#socket.resume()
     this.#cancelTimer()
-    this.#cancelTimer = this.#clock.after(directIdleMs, () => this.destroy())
+    this.#cancelTimer = this.#clock.after(directRoomsIdleMs, () => {
+      this.#spare.clear()
+      const leftMs = directIdleMs - directRoomsIdleMs
+      this.#cancelTimer = this.#clock.after(leftMs, () => this.destroy())
+    })
   }
 
   /** A peer that works at its answer shows it; one that is silent is gone. */

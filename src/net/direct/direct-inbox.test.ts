@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { OperationError } from '../../errors.ts'
-import { directPieceBytes, directPiecesAheadMax, directRoomsKeptMax, KiB } from '../../limits.ts'
+import {
+  directPieceBytes,
+  directPiecesAheadMax,
+  directRoomBytes,
+  directRoomsKeptMax,
+  KiB,
+} from '../../limits.ts'
 import { VirtualClock } from '../../std/clock.ts'
 import { encodeFrame, type Frame } from '../../wire/frame.ts'
 import { peerError } from '../peer-error.ts'
@@ -39,7 +45,7 @@ async function readAll(
   for (;;) {
     const piece = await inbox.next()
     if (piece === undefined) return Buffer.concat(pieces)
-    assert.ok(piece.length > 0 && piece.length <= directPieceBytes)
+    assert.ok(piece.length > 0 && piece.length <= directRoomBytes)
     pieces.push(piece)
     await use(piece)
   }
@@ -105,7 +111,7 @@ describe('DirectInbox', () => {
       const inbox = new DirectInbox(new VirtualClock(), spare)
       const reading = readAll(inbox, async ({ buffer }) => void memories.add(buffer))
       for (let count = 0; count < 20; count++) {
-        pushAll(inbox, wireOf([message(new Uint8Array(directPieceBytes))]), [16 * KiB])
+        pushAll(inbox, wireOf([message(new Uint8Array(directRoomBytes))]), [16 * KiB])
         for (let turn = 0; turn < 4; turn++) await Promise.resolve()
       }
       pushAll(inbox, wireOf([end]), [16 * KiB])
@@ -117,7 +123,7 @@ describe('DirectInbox', () => {
   it('without them, leaves the reader its pieces', async () => {
     const inbox = new DirectInbox(new VirtualClock())
     const sent = Array.from({ length: 12 }, (_, index) =>
-      new Uint8Array(directPieceBytes).fill(index + 1),
+      new Uint8Array(directRoomBytes).fill(index + 1),
     )
     const reading = readAll(inbox)
     for (const body of sent) {
@@ -128,9 +134,17 @@ describe('DirectInbox', () => {
     assert.ok((await reading).equals(Buffer.concat(sent)))
   })
 
+  it('gives out what has come of a long message, before all of it has', async () => {
+    const inbox = new DirectInbox(new VirtualClock(), new SpareRooms())
+    const wire = wireOf([message(new Uint8Array(directPieceBytes).fill(7))])
+    assert.ok(directPieceBytes > 2 * directRoomBytes)
+    inbox.push(wire.subarray(0, directRoomBytes + 16))
+    assert.equal((await inbox.next())?.length, directRoomBytes)
+  })
+
   it('says when it is full, and when there is room again', async () => {
     const inbox = new DirectInbox(new VirtualClock())
-    const body = new Uint8Array(directPieceBytes)
+    const body = new Uint8Array(directRoomBytes)
     for (let count = 1; count <= directPiecesAheadMax; count++) {
       assert.equal(inbox.isFull, false)
       pushAll(inbox, wireOf([message(body)]), [16 * KiB])

@@ -1,4 +1,10 @@
-import { directPieceBytes, directPiecesAheadMax, directRoomsKeptMax, KiB } from '../../limits.ts'
+import {
+  directPieceBytes,
+  directPiecesAheadMax,
+  directRoomBytes,
+  directRoomsKeptMax,
+  KiB,
+} from '../../limits.ts'
 import type { Clock } from '../../std/clock.ts'
 import { type FrameHeader, frameHeaderBytes, readFrameHeader } from '../../wire/frame.ts'
 import { peerError } from '../peer-error.ts'
@@ -20,8 +26,12 @@ export class SpareRooms {
     return this.#rooms.pop()
   }
 
+  clear(): void {
+    this.#rooms.length = 0
+  }
+
   give(room: Uint8Array): void {
-    if (room.length >= directPieceBytes && this.#rooms.length < directRoomsKeptMax) {
+    if (room.length >= directRoomBytes && this.#rooms.length < directRoomsKeptMax) {
       this.#rooms.push(room)
     }
   }
@@ -177,8 +187,8 @@ export class DirectInbox {
   /** Not zeroed: only what has been written over is ever given out. */
   #newRoom(): Uint8Array {
     const isKept = this.#spare !== undefined
-    const roomBytes = isKept ? directPieceBytes : Math.max(roomBytesMin, this.#missing)
-    return Buffer.allocUnsafeSlow(Math.min(directPieceBytes, roomBytes))
+    const roomBytes = isKept ? directRoomBytes : Math.max(roomBytesMin, this.#missing)
+    return Buffer.allocUnsafeSlow(Math.min(directRoomBytes, roomBytes))
   }
 
   /** The reader has done with its piece. */

@@ -1,4 +1,6 @@
 import type { BytesOptions, PeerId, ProtocolName, RequestHandler } from '../../interface/network.ts'
+import { directAheadMax, directAheadMs } from '../../limits.ts'
+import type { Clock } from '../../std/clock.ts'
 import type { TaskScope } from '../../std/task-scope.ts'
 import { encodeRequestBody } from '../../wire/request-body.ts'
 import type { PeerLink, PeerLinks } from '../session/peer-links.ts'
@@ -34,6 +36,10 @@ export class DirectPath {
   readonly #server: DirectServer | undefined
   readonly #pool: DirectPool
   readonly #scope: TaskScope
+  readonly #clock: Clock
+  readonly #usesBytes: boolean
+  /** Ends the wait to connect to a member that has just come. */
+  readonly #meeting = new Map<PeerId, () => void>()
   #counts: DirectCounts = { direct: 0, streamed: 0 }
 
   /** Without options nothing listens; this node may still connect to others. */
@@ -42,6 +48,8 @@ export class DirectPath {
     this.#server = options === undefined ? undefined : new DirectServer(components, options)
     this.#pool = new DirectPool(components)
     this.#scope = components.scope
+    this.#clock = components.clock
+    this.#usesBytes = components.handlers.size > 0
   }
 
   get counts(): DirectCounts {
@@ -56,7 +64,12 @@ export class DirectPath {
   /** Rejects when the port is taken. */
   async start(): Promise<void> {
     this.#links.onChange(({ type, peer }) => {
-      if (type === 'connected') return
+      this.#meeting.get(peer)?.()
+      this.#meeting.delete(peer)
+      if (type === 'connected') {
+        this.#meetSoon(peer)
+        return
+      }
       this.#server?.close(peer)
       this.#pool.close(peer)
     })
@@ -65,6 +78,8 @@ export class DirectPath {
 
   /** Nothing of it is open when this returns; handlers end with the scope. */
   async stop(): Promise<void> {
+    for (const cancel of this.#meeting.values()) cancel()
+    this.#meeting.clear()
     await Promise.all([this.#server?.stop(), this.#pool.stop()])
   }
 
@@ -101,6 +116,20 @@ export class DirectPath {
     }
     this.#count('streamed')
     return false
+  }
+
+  /**
+   * Connects to a member ahead of any call: the first connection to it takes as long as several
+   * blocks, most of that to read its certificate. Whether it can be reached is known then, too.
+   */
+  #meetSoon(peer: PeerId): void {
+    if (!this.#usesBytes) return
+    const meet = (): void => {
+      this.#meeting.delete(peer)
+      const link = this.#links.get(peer)
+      if (link !== undefined && this.#pool.reached < directAheadMax) this.expect(link)
+    }
+    this.#meeting.set(peer, this.#clock.after(directAheadMs, meet))
   }
 
   #offerTo(peer: PeerId): Uint8Array {

@@ -46,6 +46,26 @@ describe('DirectPool', () => {
     assert.equal(asked.length, 1)
   })
 
+  it('reached counts members, also those to whom a connection is only being opened', async context => {
+    const release = Promise.withResolvers<void>()
+    const { pool, peer } = await bed(context, async offer => {
+      await release.promise
+      return offer
+    })
+    assert.equal(pool.reached, 0)
+    const stranger = newIdentity().peerId
+    // Somebody else is there: that one fails.
+    const ahead = [peer, stranger].map(to => pool.openAhead(to, host, { signal }))
+    assert.equal(pool.reached, 2)
+    release.resolve()
+    await Promise.all(ahead)
+    assert.equal(pool.reached, 1)
+    const second = await pool.connectionTo(peer, host, { signal })
+    const third = await pool.connectionTo(peer, host, { signal })
+    assert.ok(second !== undefined && third !== undefined)
+    assert.equal(pool.reached, 1, 'one member, two connections')
+  })
+
   it('a call that comes while it is opened waits for it; a second one has its own', async context => {
     const release = Promise.withResolvers<void>()
     const { pool, peer } = await bed(context, async offer => {

@@ -44,6 +44,12 @@ export class DirectPool {
     return this.#ways.get(peer)?.isDirect
   }
 
+  /** Members to whom a connection is open or being opened. */
+  get reached(): number {
+    const ways = [...this.#ways.values()]
+    return ways.filter(({ connections, dialing }) => connections.size + dialing > 0).length
+  }
+
   /**
    * A connection for one call, reserved; undefined where there is none to be had now.
    * @throws the signal's reason

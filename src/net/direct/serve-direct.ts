@@ -52,12 +52,13 @@ class DirectResponder {
   /** What waits for the asker or for the socket goes on. */
   #wake: () => void = () => undefined
   #sentBytes = 0
+  /** Writes that the socket has not done with. */
+  #writing = 0
 
   constructor(socket: TLSSocket, options: ServeDirectOptions) {
     this.#socket = socket
     this.#options = options
     socket.on('error', () => socket.destroy())
-    socket.on('drain', () => this.#wake())
     socket.on('close', () => {
       this.#controller?.abort(new DOMException('The reader went away', 'AbortError'))
       this.#wake()
@@ -119,8 +120,8 @@ class DirectResponder {
         const { done, value } = await iterator.next()
         if (signal.aborted || done) return
         for (const body of cutPieces(value, directPieceBytes)) {
-          const isTaken = this.#write({ type: 'message', id: 0, body })
-          if (!isTaken) await this.#drained(signal)
+          this.#write({ type: 'message', id: 0, body })
+          await this.#flushed()
           if (signal.aborted) return
           turnBytes += Math.max(body.length, smallBytes)
         }
@@ -134,24 +135,28 @@ class DirectResponder {
     }
   }
 
-  /** A reader that takes nothing must not hold what it was to get for ever. */
-  async #drained(signal: AbortSignal): Promise<void> {
+  /**
+   * Until the system has all that was written: its memory is the handler's again. A reader that
+   * takes nothing must not hold what it was to get for ever.
+   */
+  async #flushed(): Promise<void> {
     const { clock } = this.#options
     const cancel = clock.after(streamIdleTimeoutMs, () => this.#socket.destroy())
-    while (this.#socket.writableNeedDrain && !signal.aborted) await this.#woken()
+    while (this.#writing > 0 && !this.#socket.destroyed) await this.#woken()
     cancel()
   }
 
-  /** `false`: wait for `#drained` before writing more. */
-  #write(frame: Frame): boolean {
-    if (this.#socket.destroyed) return false
-    let isTaken = true
+  #write(frame: Frame): void {
+    if (this.#socket.destroyed) return
     for (const piece of encodeFrame(frame)) {
       this.#sentBytes += piece.length
       this.#options.measures.bytesSent += piece.length
-      isTaken = this.#socket.write(piece)
+      this.#writing += 1
+      this.#socket.write(piece, () => {
+        this.#writing -= 1
+        if (this.#writing === 0) this.#wake()
+      })
     }
-    return isTaken
   }
 
   #receiveBytes(bytes: Uint8Array): void {

@@ -1,6 +1,6 @@
 import type { Libp2p } from '@libp2p/interface'
 import { createLibp2p } from 'libp2p'
-import { directPieceBytes, inboundPendingMax, inboundPendingPerAddressMax } from '../../limits.ts'
+import { inboundPendingMax, inboundPendingPerAddressMax, streamedPieceBytes } from '../../limits.ts'
 import { TaskScope } from '../../std/task-scope.ts'
 import { inPieces } from '../cut-pieces.ts'
 import { errorLabel } from '../session/error-label.ts'
@@ -51,7 +51,7 @@ export async function createRunningNode(lasting: RunningNodeOptions): Promise<Cr
   // For those whom the direct path does not reach.
   const streamHandlers = new Map(lasting.streamHandlers)
   for (const [protocol, handler] of lasting.byteHandlers) {
-    streamHandlers.set(protocol, inPieces(handler, directPieceBytes))
+    streamHandlers.set(protocol, inPieces(handler, streamedPieceBytes))
   }
   const made = { streamHandlers, node, inner, scope, links, key, self }
   const running = new RunningNode({ ...lasting, ...made })

@@ -72,7 +72,6 @@ describe('the direct path', () => {
     await started(context, a, b)
     await a.connect(addressOf(b), { signal })
     await peerChanged(b, 'connected', a.self)
-    assert.equal(isDirect(a, b.self), undefined)
     assert.equal(await bytesFrom(a, b.self), 16 * MiB)
     assert.equal(await bytesFrom(a, b.self), 16 * MiB)
     assert.equal(await bytesFrom(b, a.self), 4 * MiB)
@@ -87,6 +86,17 @@ describe('the direct path', () => {
     const [view] = a.peers()
     assert.ok(view?.bandwidth !== undefined && view.bandwidth > 0)
     assert.ok(view.bytesReceived > 32 * MiB && view.bytesSent > 4 * MiB)
+  })
+
+  it('is opened a moment after two members have met, before there is a call', async context => {
+    const [a, b] = [serving(testNetwork()), serving(testNetwork())]
+    await started(context, a, b)
+    await a.connect(addressOf(b), { signal })
+    const areDirect = (): boolean => isDirect(a, b.self) === true && isDirect(b, a.self) === true
+    await until(areDirect, context.signal)
+    assert.deepEqual(a.byteCallCounts, { direct: 0, streamed: 0 })
+    assert.equal(await bytesFrom(a, b.self), MiB)
+    assert.deepEqual(a.byteCallCounts, { direct: 1, streamed: 0 })
   })
 
   it('is left for a stream where the port cannot be reached, and not tried again soon', async context => {

@@ -21,8 +21,12 @@ export class InlineBlockCodec implements BlockCodec {
 
   async stop(): Promise<void> {}
 
-  async seal(block: BlockIdentity, rows: BlockRows): Promise<Uint8Array> {
-    return sealRows(blockForm(block), rows, this.#random.bytes(nonceBytes))
+  async seal(
+    block: BlockIdentity,
+    rows: BlockRows,
+    nonce: Uint8Array = this.#random.bytes(nonceBytes),
+  ): Promise<Uint8Array> {
+    return sealRows(blockForm(block), rows, nonce)
   }
 
   async open(block: BlockIdentity, sealed: Uint8Array): Promise<BlockRows> {

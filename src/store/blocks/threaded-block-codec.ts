@@ -99,10 +99,13 @@ export class ThreadedBlockCodec implements BlockCodec {
     await this.#warming
   }
 
-  async seal(block: BlockIdentity, rows: BlockRows): Promise<Uint8Array> {
+  async seal(
+    block: BlockIdentity,
+    rows: BlockRows,
+    nonce: Uint8Array = this.#parts.random.bytes(nonceBytes),
+  ): Promise<Uint8Array> {
     const form = blockForm(block)
     if (rows.length !== form.rowBytes) throw new RangeError('The rows are of another size')
-    const nonce = this.#parts.random.bytes(nonceBytes)
     if (this.#isInPlace(form)) return sealRows(form, rows, nonce)
     return await this.#sealInThread(form, rows, nonce)
   }

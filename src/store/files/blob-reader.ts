@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { BlobName, BlobRange } from '../../interface/blob-store.ts'
+import type { BlobName, BlobRange, ReadBlobOptions } from '../../interface/blob-store.ts'
 import type { Log } from '../../interface/log.ts'
 import { blobReadsMax, blobReadsWaitingMax } from '../../limits.ts'
 import type { AbortOptions } from '../../std/signal.ts'
@@ -34,9 +34,9 @@ export class BlobReader {
   }
 
   /** The whole body, checked; what fails the check is gone. @throws the signal's reason */
-  async read(name: BlobName, options: AbortOptions): Promise<Uint8Array | undefined> {
+  async read(name: BlobName, options: ReadBlobOptions): Promise<Uint8Array | undefined> {
     return await this.#withFile(name, options, async ({ held, handle }) => {
-      const body = await readBody(handle, name, held.place, options.signal)
+      const body = await readBody(handle, name, held.place, options)
       if (body === undefined) this.#lose(held)
       return body
     })

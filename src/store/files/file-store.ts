@@ -6,6 +6,7 @@ import type {
   BlobStats,
   BlobStore,
   NewBlob,
+  ReadBlobOptions,
 } from '../../interface/blob-store.ts'
 import type { Log } from '../../interface/log.ts'
 import type { Clock } from '../../std/clock.ts'
@@ -123,7 +124,7 @@ export class FileStore implements BlobStore {
     this.#index.use(name)
   }
 
-  async read(name: BlobName, options: AbortOptions): Promise<Uint8Array | undefined> {
+  async read(name: BlobName, options: ReadBlobOptions): Promise<Uint8Array | undefined> {
     return await this.#reader.read(name, options)
   }
 

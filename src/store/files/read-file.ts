@@ -1,21 +1,22 @@
 import type { FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
-import type { BlobName } from '../../interface/blob-store.ts'
+import type { BlobName, ReadBlobOptions } from '../../interface/blob-store.ts'
 import { blobPieceBytes } from '../../limits.ts'
 import { type BlobPlace, checksumOfName } from './blob-file.ts'
 import { readInto } from './blob-folder.ts'
 
 /**
- * The whole body, in shared memory; undefined when it is not what was written, or the disk fails.
+ * The whole body, in shared memory or in what there is for it; undefined when it is not what was
+ * written, or the disk fails.
  * @throws the signal's reason
  */
 export async function readBody(
   handle: FileHandle,
   name: BlobName,
   { bodyStart, bodyBytes, checksum }: BlobPlace,
-  signal: AbortSignal,
+  { signal, memoryFor }: ReadBlobOptions,
 ): Promise<Uint8Array | undefined> {
-  const body = new Uint8Array(new SharedArrayBuffer(bodyBytes))
+  const body = memoryFor?.(bodyBytes) ?? new Uint8Array(new SharedArrayBuffer(bodyBytes))
   let found = checksumOfName(name)
   for (let offset = 0; offset < bodyBytes; offset += blobPieceBytes) {
     signal.throwIfAborted()

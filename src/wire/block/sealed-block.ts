@@ -27,7 +27,15 @@ export const sealBytes: number = headerBytes + tagBytes
  */
 const pieceBytes: number = 256 * KiB
 
-/** The pieces, one behind the other, sealed into shared memory. The nonce is random. */
+/** A copy of the nonce that something was sealed with. */
+export function nonceOf(sealed: Uint8Array): Uint8Array {
+  return new Uint8Array(sealed.subarray(1, headerBytes))
+}
+
+/**
+ * The pieces, one behind the other, sealed into shared memory. The nonce is random, or that of an
+ * earlier seal of the same bytes.
+ */
 export function sealBlock(
   hash: BlockHash,
   plain: readonly Uint8Array[],

@@ -45,7 +45,8 @@ export function createHolding(components: HoldingComponents): Holding {
   }
   new HoldServer(shared).register()
   new ManifestServer(shared).register()
-  new ShardServer(shared).register()
+  const shards = new ShardServer(shared)
+  shards.register()
   let endTelling = (): void => undefined
   return {
     held,
@@ -60,6 +61,7 @@ export function createHolding(components: HoldingComponents): Holding {
       endTelling()
       held.clear()
       own.clear()
+      shards.stop()
     },
   }
 }

@@ -4,9 +4,10 @@ import { createShardCoder } from '../../../erasure/coder/create-shard-coder.ts'
 import type { ShardCoder } from '../../../erasure/coder/shard-coder.ts'
 import { leafHashBytes } from '../../../erasure/leaves.ts'
 import { splitObject } from '../../../erasure/shards.ts'
+import type { MemoryFor } from '../../../interface/blob-store.ts'
 import { blockLookupKey } from '../../../key/block-hash.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
-import { KiB } from '../../../limits.ts'
+import { KiB, servingMemoryIdleMs } from '../../../limits.ts'
 import { Identity } from '../../../net/identity.ts'
 import { SeededRandom } from '../../../std/seeded-random.ts'
 import { SimulatedClock } from '../../../std/simulated-clock.ts'
@@ -18,6 +19,7 @@ import { ownName } from './blob-notes.ts'
 import { KeyOffers } from './key-offers.ts'
 import { OwnShards } from './own-shards.ts'
 import { OwnStripes } from './own-stripes.ts'
+import type { ShardSource } from './shard-source.ts'
 
 const { signal } = new AbortController()
 /** No multiple of 64 bytes: the last shard is filled up. */
@@ -45,9 +47,17 @@ async function bed(context: TestContext, dataShards: number, bytes: number = odd
   const key = blockLookupKey(block.hash)
   const sealed = random.bytes(bytes)
   const local = new Map<LookupKey, Uint8Array>([[key, sealed]])
+  const memories: Uint8Array[] = []
   const localBlocks = {
     has: (wanted: LookupKey) => local.has(wanted),
-    sealed: async (wanted: LookupKey) => local.get(wanted),
+    async sealed(wanted: LookupKey, memoryFor?: MemoryFor) {
+      const found = local.get(wanted)
+      const memory = found && memoryFor?.(found.length)
+      if (found === undefined || memory === undefined) return found
+      memory.set(found)
+      memories.push(memory)
+      return memory
+    },
   }
   const directory = { add: () => undefined, remove: () => undefined }
   const offers = new KeyOffers(directory)
@@ -62,12 +72,15 @@ async function bed(context: TestContext, dataShards: number, bytes: number = odd
     return { stripe, coded }
   }
   const { stripe, coded } = await putCoded(sealed)
-  const shards = new OwnShards({ own, localBlocks, coder: counting })
+  const shards = new OwnShards({ own, localBlocks, coder: counting, clock })
+  const open = (index: number): Promise<ShardSource | undefined> =>
+    shards.open({ stripe: stripe.id, index }, { signal })
   const served = async (index: number): Promise<Uint8Array | undefined> => {
-    const source = await shards.open({ stripe: stripe.id, index }, { signal })
+    const source = await open(index)
     if (source === undefined) return undefined
     const whole = Buffer.concat(await collect(source.pieces))
     assert.equal(whole.length, source.bytes)
+    source.release?.()
     return whole
   }
   const expected = (index: number): Uint8Array => {
@@ -75,7 +88,8 @@ async function bed(context: TestContext, dataShards: number, bytes: number = odd
     return Buffer.concat([...(coded.leafHashes[index] ?? []), shard ?? assert.fail()])
   }
   const hashedCount = (): number => hashed
-  return { key, local, sealed, own, store, stripe, served, expected, hashedCount, putCoded }
+  const kept = { key, local, sealed, own, store, stripe }
+  return { ...kept, clock, memories, open, served, expected, hashedCount, putCoded }
 }
 
 /** What is kept of the stripe, but with other hashes. */
@@ -104,6 +118,41 @@ describe('OwnShards', () => {
       assert.deepEqual(await served(1), expected(1))
       assert.equal(hashedCount(), round + 1)
     }
+  })
+
+  it('reads a block once for all who are sent of it, and into the memory of those before', async t => {
+    const { open, served, expected, memories, clock } = await bed(t, 2)
+    const [first, second] = await Promise.all([open(0), open(1)])
+    assert.ok(first !== undefined && second !== undefined)
+    assert.equal(memories.length, 1)
+    first.release?.()
+    const third = await open(0)
+    assert.equal(memories.length, 1, 'it is still being sent')
+    second.release?.()
+    assert.ok(third !== undefined)
+    assert.deepEqual(Buffer.concat(await collect(third.pieces)), expected(0))
+    third.release?.()
+    assert.deepEqual(await served(1), expected(1))
+    assert.equal(memories.length, 2)
+    assert.equal(memories[1], memories[0])
+    await clock.run(servingMemoryIdleMs)
+    assert.deepEqual(await served(1), expected(1))
+    assert.notEqual(memories[2], memories[0], 'not kept for ever')
+  })
+
+  it('gives the memory back of what turned out not to be the block', async t => {
+    const { key, local, sealed, served, expected, memories, putCoded } = await bed(t, 2)
+    local.set(
+      key,
+      sealed.map(byte => byte ^ 1),
+    )
+    assert.equal(await served(0), undefined)
+    const { stripe } = await putCoded(sealed)
+    assert.ok(stripe)
+    local.set(key, sealed)
+    assert.deepEqual(await served(0), expected(0))
+    assert.equal(memories.length, 2)
+    assert.equal(memories[1], memories[0])
   })
 
   it('gives nothing of a block whose manifest is lost', async t => {

@@ -2,6 +2,9 @@ import type { ShardCoder } from '../../../erasure/coder/shard-coder.ts'
 import { hashLeafOf, leafBytes, leafCountOf, leafHashBytes } from '../../../erasure/leaves.ts'
 import { splitObject } from '../../../erasure/shards.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
+import { servedManifestsMax } from '../../../limits.ts'
+import type { Clock } from '../../../std/clock.ts'
+import { Lru } from '../../../std/lru.ts'
 import { merkleRoot } from '../../../std/merkle.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
 import type { ShardAsk } from '../../../wire/block-messages.ts'
@@ -11,7 +14,9 @@ import {
   rootOf,
   type StripeId,
   shardBytesIn,
+  stripeIdOf,
 } from '../../../wire/manifest.ts'
+import { SpareMemory } from '../spare-memory.ts'
 import type { LocalBlocks, OwnStripes } from './own-stripes.ts'
 import { type ShardSource, sourceOf } from './shard-source.ts'
 
@@ -19,6 +24,7 @@ export interface OwnShardsComponents {
   readonly own: OwnStripes
   readonly localBlocks: LocalBlocks
   readonly coder: ShardCoder
+  readonly clock: Clock
 }
 
 /** The hashes of the leaves of one shard, one behind the other, and its bytes. */
@@ -27,37 +33,70 @@ interface ProvenShard {
   readonly parts: readonly Uint8Array[]
 }
 
+/** A sealed block that shards are being cut from. */
+interface OpenBlock {
+  readonly sealed: Promise<Uint8Array | undefined>
+  /** What it was read into. */
+  memory: Uint8Array | undefined
+  users: number
+}
+
 /** The data shards of this node's own sealed blocks that have a manifest, cut when asked for. */
 export class OwnShards {
   readonly #parts: OwnShardsComponents
-  /** Blocks being read: several shards of one are often asked for together. */
-  readonly #reading = new Map<StripeId, Promise<Uint8Array | undefined>>()
+  /** Several shards of one block are often asked for together. */
+  readonly #blocks = new Map<StripeId, OpenBlock>()
+  readonly #memory: SpareMemory
+  readonly #manifests = new Lru<StripeId, Manifest>(servedManifestsMax)
 
   constructor(components: OwnShardsComponents) {
     this.#parts = components
+    this.#memory = new SpareMemory(components.clock)
   }
 
-  /** Undefined when the block is not here, or is another one than the manifest speaks of. */
+  /**
+   * Undefined when the block is not here, or is another one than the manifest speaks of. What is
+   * opened must be released.
+   */
   async open({ stripe, index }: ShardAsk, options: AbortOptions): Promise<ShardSource | undefined> {
     const { own } = this.#parts
     const key = own.keyOf(stripe)
-    const manifestBytes = key === undefined ? undefined : own.manifestOf(key)
-    if (key === undefined || manifestBytes === undefined) return undefined
-    const { manifest } = decodeManifest(manifestBytes)
-    if (index >= manifest.dataShards) return undefined
-    const [sealed, known] = await Promise.all([
-      this.#read(stripe, key),
-      own.leafHashesOf(key, options),
-    ])
-    if (sealed?.length === manifest.objectBytes) {
-      const shard =
-        knownShard({ manifest, index, sealed }, known) ??
-        (await this.#hashed({ manifest, index, sealed }, options))
-      if (shard !== undefined) return sourceOf(shard.leafHashes, ...shard.parts)
+    const manifest = key === undefined ? undefined : this.#manifestOf(stripe, key)
+    if (key === undefined || manifest === undefined || index >= manifest.dataShards) {
+      return undefined
     }
+    const block = this.#use(stripe, key)
+    let source: ShardSource | undefined
+    try {
+      const [sealed, known] = await Promise.all([block.sealed, own.leafHashesOf(key, options)])
+      if (sealed?.length === manifest.objectBytes) {
+        const shard =
+          knownShard({ manifest, index, sealed }, known) ??
+          (await this.#hashed({ manifest, index, sealed }, options))
+        if (shard !== undefined) source = sourceOf(shard.leafHashes, ...shard.parts)
+      }
+    } finally {
+      if (source === undefined) this.#release(stripe, block)
+    }
+    if (source !== undefined) return { ...source, release: () => this.#release(stripe, block) }
     // Sealed anew, or gone: the manifest speaks of what is not here any more. Another may by now.
     if (own.keyOf(stripe) === key) await own.remove(key)
     return undefined
+  }
+
+  stop(): void {
+    this.#memory.close()
+  }
+
+  #manifestOf(stripe: StripeId, key: LookupKey): Manifest | undefined {
+    const bytes = this.#parts.own.manifestOf(key)
+    if (bytes === undefined) return undefined
+    const known = this.#manifests.get(stripe)
+    if (known !== undefined) return known
+    const { manifest, body } = decodeManifest(bytes)
+    // Another one may be put in its place at this moment.
+    if (stripeIdOf(body) === stripe) this.#manifests.set(stripe, manifest, 1)
+    return manifest
   }
 
   /** For a block whose hashes are lost. */
@@ -72,13 +111,36 @@ export class OwnShards {
     return { leafHashes: Buffer.concat(tree.leafHashes), parts: [shard] }
   }
 
-  /** Whoever asks while the block is being read shares what is read. */
-  #read(stripe: StripeId, key: LookupKey): Promise<Uint8Array | undefined> {
-    const reading = this.#reading.get(stripe)
-    if (reading !== undefined) return reading
-    const begun = this.#parts.localBlocks.sealed(key).finally(() => this.#reading.delete(stripe))
-    this.#reading.set(stripe, begun)
-    return begun
+  /** Whoever asks while the block is being read or sent shares what was read. */
+  #use(stripe: StripeId, key: LookupKey): OpenBlock {
+    const open = this.#blocks.get(stripe)
+    if (open !== undefined) {
+      open.users += 1
+      return open
+    }
+    const memoryFor = (bytes: number): Uint8Array => {
+      block.memory = this.#memory.take(bytes)
+      return block.memory
+    }
+    const block: OpenBlock = {
+      // In a turn of its own: it may ask for memory at once.
+      sealed: Promise.resolve().then(() => this.#parts.localBlocks.sealed(key, memoryFor)),
+      memory: undefined,
+      users: 1,
+    }
+    this.#blocks.set(stripe, block)
+    return block
+  }
+
+  #release(stripe: StripeId, block: OpenBlock): void {
+    block.users -= 1
+    if (block.users > 0) return
+    if (this.#blocks.get(stripe) === block) this.#blocks.delete(stripe)
+    const giveBack = (): void => {
+      if (block.memory !== undefined) this.#memory.give(block.memory)
+    }
+    // Whoever went away early leaves a reader that still writes there.
+    block.sealed.then(giveBack, giveBack)
   }
 }
 

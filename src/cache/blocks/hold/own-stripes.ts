@@ -1,4 +1,4 @@
-import type { BlobStore } from '../../../interface/blob-store.ts'
+import type { BlobStore, MemoryFor } from '../../../interface/blob-store.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
 import type { SwarmTag } from '../../../key/scope.ts'
 import { ownStripesMax } from '../../../limits.ts'
@@ -21,8 +21,11 @@ export interface OwnStripesComponents {
 export interface LocalBlocks {
   /** Cheap. */
   has(key: LookupKey): boolean
-  /** The very bytes that were placed; undefined when it has them no more. */
-  sealed(key: LookupKey): Promise<Uint8Array | undefined>
+  /**
+   * The very bytes that were placed; undefined when it has them no more. In the memory that there
+   * is for them, where that is possible (`ReadBlobOptions`).
+   */
+  sealed(key: LookupKey, memoryFor?: MemoryFor): Promise<Uint8Array | undefined>
 }
 
 /** A stripe, and the hashes of the leaves of its data shards, one behind the other. */

@@ -41,6 +41,10 @@ export class ShardServer {
     )
   }
 
+  stop(): void {
+    this.#own.stop()
+  }
+
   /** Nothing at all when the shard is not here. */
   async *#serve(
     body: Uint8Array,
@@ -52,17 +56,29 @@ export class ShardServer {
     const isFavour = this.#parts.outgoing.get(ask.stripe) !== undefined
     const source = await this.#sourceOf(ask, options)
     if (source === undefined) return
-    const giveBack = this.#budget.take(from, source.bytes)
+    try {
+      yield* this.#send(source, from, { isFavour, ...options })
+    } finally {
+      source.release?.()
+    }
+  }
+
+  async *#send(
+    { bytes, pieces }: ShardSource,
+    to: PeerId,
+    { isFavour, signal }: AbortOptions & { readonly isFavour: boolean },
+  ): AsyncGenerator<Uint8Array, void, void> {
+    const giveBack = this.#budget.take(to, bytes)
     let sent = 0
     try {
-      for await (const piece of source.pieces) {
-        options.signal.throwIfAborted()
+      for await (const piece of pieces) {
+        signal.throwIfAborted()
         sent += piece.length
         yield piece
       }
     } finally {
       giveBack()
-      if (!isFavour) this.#parts.ledger.noteGiven(from, sent)
+      if (!isFavour) this.#parts.ledger.noteGiven(to, sent)
       this.#parts.metrics.shardServed(sent)
     }
   }

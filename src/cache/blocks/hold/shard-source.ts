@@ -5,6 +5,8 @@ export interface ShardSource {
   /** Of the hashes of its leaves and the shard together. */
   readonly bytes: number
   readonly pieces: AsyncIterable<Uint8Array>
+  /** To be called when nobody looks at the pieces any more. */
+  readonly release?: () => void
 }
 
 /** A shard, in one part or in several, behind the hashes of its leaves. */

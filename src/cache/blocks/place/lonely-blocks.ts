@@ -16,13 +16,16 @@ export interface LonelyBlocksComponents {
 
 type NewBlock = Extract<PlaceJob, { readonly type: 'place' }>
 
+/** What is remembered of a block that is to be placed. */
+export type LonelyBlock = Pick<NewBlock, 'key' | 'modelId' | 'numericClass'>
+
 /** Others often come together: a swarm that starts is placed on when it has gathered. */
 const gatherMs = 5_000
 
 /** Blocks that were computed while there was nobody to place them on: placed once there is. */
 export class LonelyBlocks {
   readonly #parts: LonelyBlocksComponents
-  readonly #blocks = new Map<LookupKey, Omit<NewBlock, 'sealed'>>()
+  readonly #blocks = new Map<LookupKey, LonelyBlock>()
   #endTelling = (): void => undefined
   #cancelTimer: (() => void) | undefined
 
@@ -44,8 +47,8 @@ export class LonelyBlocks {
   }
 
   /** Past the maximum the newest are not remembered: the first ones are whole prompts. */
-  add({ sealed: _sealed, ...block }: NewBlock): void {
-    if (this.#blocks.size < placeQueueMax) this.#blocks.set(block.key, block)
+  add({ key, modelId, numericClass }: LonelyBlock): void {
+    if (this.#blocks.size < placeQueueMax) this.#blocks.set(key, { key, modelId, numericClass })
   }
 
   remove(key: LookupKey): void {
@@ -67,7 +70,7 @@ export class LonelyBlocks {
       this.#blocks.delete(key)
       const sealed = await localBlocks.sealed(key)
       if (signal.aborted) return
-      if (sealed !== undefined) onReady({ ...block, sealed })
+      if (sealed !== undefined) onReady({ type: 'place', ...block, sealed })
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { BlobStats } from '../../../interface/blob-store.ts'
+import type { BlobStats, MemoryFor, ReadBlobOptions } from '../../../interface/blob-store.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
 import type { SwarmTag } from '../../../key/scope.ts'
 import { prefixIndexBlocksMax } from '../../../limits.ts'
@@ -11,6 +11,8 @@ import type { PromptBlock } from '../prompt-blocks.ts'
 import { type BlockOrigin, isTrusted } from './block-note.ts'
 import { DiskTier, type DiskTierComponents, type SealedBlock } from './disk-tier.ts'
 import { MemoryTier, type OpenRows } from './memory-tier.ts'
+
+export type { MemoryFor }
 
 /** A block that is at hand. */
 export interface OpenBlock extends OpenRows {
@@ -90,7 +92,7 @@ export class BlockTiers implements Startable {
   }
 
   /** A block as it lies on disk, unopened. */
-  async sealed(key: LookupKey, options: AbortOptions): Promise<Uint8Array | undefined> {
+  async sealed(key: LookupKey, options: ReadBlobOptions): Promise<Uint8Array | undefined> {
     return await this.#disk.sealed(key, options)
   }
 

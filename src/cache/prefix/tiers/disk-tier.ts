@@ -1,5 +1,10 @@
 import { OperationError } from '../../../errors.ts'
-import type { BlobFacts, BlobStats, BlobStore } from '../../../interface/blob-store.ts'
+import type {
+  BlobFacts,
+  BlobStats,
+  BlobStore,
+  ReadBlobOptions,
+} from '../../../interface/blob-store.ts'
 import type { BlockCodec } from '../../../interface/block-codec.ts'
 import type { BlockRows } from '../../../interface/kv-state.ts'
 import type { Metrics } from '../../../interface/metrics.ts'
@@ -83,7 +88,7 @@ export class DiskTier {
   }
 
   /** As it lies there, unopened. */
-  async sealed(key: LookupKey, options: AbortOptions): Promise<Uint8Array | undefined> {
+  async sealed(key: LookupKey, options: ReadBlobOptions): Promise<Uint8Array | undefined> {
     return await this.#parts.store.read(key, options)
   }
 

@@ -15,6 +15,7 @@ import { VirtualClock } from '../../../std/clock.ts'
 import { SeededRandom } from '../../../std/seeded-random.ts'
 import { TaskScope } from '../../../std/task-scope.ts'
 import { InlineBlockCodec } from '../../../store/blocks/inline-block-codec.ts'
+import { nonceBytes } from '../../../wire/block/sealed-block.ts'
 import type { PlaceableBlock } from '../../blocks/swarm-blocks.ts'
 import { createTestBlobStore } from '../../blocks/test-blob-store.ts'
 import { RefusedIssuers } from '../audit/refused-issuers.ts'
@@ -43,9 +44,9 @@ async function subject() {
     name: 'codec',
     start: async () => undefined,
     stop: async () => undefined,
-    async seal(block, rows) {
+    async seal(...what) {
       await gate.promise
-      return await inline.seal(block, rows)
+      return await inline.seal(...what)
     },
     async open(block, sealed) {
       if (openFault !== undefined) throw openFault
@@ -76,14 +77,28 @@ async function subject() {
   const fill = { block, rows, modelId, swarm: undefined, ...times, origin: ownOrigin, place }
   const add = (origin: BlockOrigin, changes: Partial<BlockFill> = {}): void =>
     queue.add({ ...fill, origin, ...changes })
+  const sealAtOnce = (): void => gate.resolve()
   const settled = async (): Promise<void> => {
-    gate.resolve()
+    sealAtOnce()
     await scope.drain()
   }
   const failToOpen = (fault: OperationError | undefined): void => {
     openFault = fault
   }
-  return { clock, store, tiers, queue, refused, block, placed, add, settled, failToOpen, shed }
+  return {
+    clock,
+    store,
+    tiers,
+    queue,
+    refused,
+    block,
+    placed,
+    add,
+    sealAtOnce,
+    settled,
+    failToOpen,
+    shed,
+  }
 }
 
 /** Long enough for whatever would go on by itself. */
@@ -107,7 +122,7 @@ describe('FillQueue', () => {
     add(ownOrigin)
     await settled()
     const before = await store.read(block.key, { signal })
-    add(fromPeer, { sealed: Uint8Array.of(1, 2, 3) })
+    add(fromPeer, { nonce: new Uint8Array(nonceBytes) })
     await settled()
     assert.deepEqual(tiers.originOf(block.key), ownOrigin)
     assert.deepEqual(await store.read(block.key, { signal }), before)
@@ -166,18 +181,19 @@ describe('FillQueue', () => {
   it('hold() gives way when the queue fills', async () => {
     const { queue, block, add, settled } = await subject()
     const release = queue.hold()
-    add(ownOrigin, { sealed: new Uint8Array(prefixFillBytesMax / 2) })
+    add(ownOrigin, { rows: new Uint8Array(prefixFillBytesMax / 2) })
     await settled()
     assert.equal(queue.has(block.key), false, 'it is not waiting any more')
     release()
   })
 
   it('hold() gives way when many small blocks wait', async () => {
-    const { queue, block, shed, add, settled } = await subject()
+    const { queue, block, shed, add, sealAtOnce, settled } = await subject()
+    sealAtOnce()
     const release = queue.hold()
     for (let count = 0; count < 2 * prefixFillsMax; count++) {
       const key = parseLookupKey(count.toString(16).padStart(64, '0')) ?? assert.fail()
-      add(ownOrigin, { block: { ...block, key }, sealed: Uint8Array.of(1) })
+      add(ownOrigin, { block: { ...block, key } })
       if (count % 100 === 0) await turns()
     }
     assert.deepEqual(shed, [])

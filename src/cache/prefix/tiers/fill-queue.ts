@@ -11,6 +11,8 @@ import type { PromptBlock } from '../prompt-blocks.ts'
 import { type BlockOrigin, isTrusted } from './block-note.ts'
 import type { BlockTiers, BlockTiersComponents } from './block-tiers.ts'
 
+export type { PlaceableBlock }
+
 export interface FillQueueComponents
   extends Pick<BlockTiersComponents, 'codec' | 'clock' | 'metrics' | 'refused'> {
   readonly tiers: BlockTiers
@@ -23,8 +25,8 @@ export interface BlockFill {
   readonly block: PromptBlock
   readonly rows: BlockRows
   readonly origin: BlockOrigin
-  /** As a peer sent it; absent: it is sealed here. */
-  readonly sealed?: Uint8Array
+  /** Of the seal in which a peer sent it: it is stored as it came. */
+  readonly nonce?: Uint8Array
   readonly swarm: SwarmTag | undefined
   readonly costSeconds: number
   readonly expiresAt: number
@@ -57,7 +59,7 @@ export class FillQueue {
     if (!this.#isWanted(fill)) return
     tiers.keepOpen(fill.block.key, fill)
     if (this.has(fill.block.key)) return
-    const bytes = this.#bytes + bytesOf(fill)
+    const bytes = this.#bytes + fill.rows.length
     if (this.#waiting.length >= prefixFillsMax || bytes > prefixFillBytesMax) {
       metrics.blocksShed('queue_full', 1)
       return
@@ -108,7 +110,7 @@ export class FillQueue {
         while (this.#waiting.length > 0 && this.#isHeld) await this.#woken()
         const fill = this.#waiting.shift()
         if (fill === undefined) return
-        this.#bytes -= bytesOf(fill)
+        this.#bytes -= fill.rows.length
         await this.#store(fill)
         this.#keys.delete(fill.block.key)
       }
@@ -131,10 +133,10 @@ export class FillQueue {
 
   async #store(fill: BlockFill): Promise<void> {
     const { tiers, codec, metrics, refused } = this.#parts
-    const { block, rows, swarm, costSeconds, expiresAt } = fill
+    const { block, rows, nonce, swarm, costSeconds, expiresAt } = fill
     if (!this.#isWanted(fill)) return
     try {
-      const sealed = fill.sealed ?? (await codec.seal(block, rows))
+      const sealed = await codec.seal(block, rows, nonce)
       const note = { origin: this.#originOf(fill), index: block.index }
       const shared = swarm === undefined ? {} : { swarm }
       await tiers.store(block.key, { sealed, note: { ...note, ...shared }, costSeconds, expiresAt })
@@ -183,8 +185,4 @@ export class FillQueue {
     if (!this.#hasFailed) log.warn('blocks not stored', { error })
     this.#hasFailed = true
   }
-}
-
-function bytesOf({ rows, sealed }: BlockFill): number {
-  return rows.length + (sealed?.length ?? 0)
 }

@@ -58,7 +58,7 @@ async function measure(shape: string, file: string, tokens: number): Promise<rea
   const bed = new TestBed()
   try {
     const all: Times[] = []
-    while (all.length < (isAimed ? 3 : 1)) all.push(await timesOf(bed, file, tokens, all.length))
+    while (all.length < (isAimed ? 5 : 1)) all.push(await timesOf(bed, file, tokens, all.length))
     const middle = (value: (times: Times) => number): number => median(all.map(value))
     const row = (how: How, target?: string): BenchRow => ({
       label: `${shape}, ${tokens} tokens: ${how}, ${middle(times => times[how].computed)} computed`,
@@ -173,15 +173,19 @@ async function measureSlowLink(): Promise<readonly BenchRow[]> {
         flags: { p2pHost: wan.address(index), network: 'lan' },
       })
     const holder = await start(0, [])
+    // What a link carries is not known before the first fetch, which is given up when it is slow.
+    const turns = ['the first prompt', 'the next one']
+    const systems = await Promise.all(turns.map(turn => systemTextOf(holder, 'fake', 2_048, turn)))
+    for (const system of systems) await ttft(holder, asked('fake', system, 'one?', 1), 'engine')
+    const blocks = 15 * systems.length
+    await until(holder, 'blocks', (_, { prefix }) => (prefix?.disk.blocks ?? 0) >= blocks)
+    await idle(holder, systems.length)
+    // It comes when there is nothing left to place: it would be given copies, and fetch from itself.
     const asker = await start(1, [holder])
     await bed.connected([holder, asker])
     const rows: BenchRow[] = []
-    // What a link carries is not known before the first fetch, which is given up when it is slow.
-    for (const turn of ['the first prompt', 'the next one']) {
-      const system = await systemTextOf(holder, 'fake', 2_048, turn)
-      await ttft(holder, asked('fake', system, 'one?', 1), 'engine')
-      await until(holder, 'blocks', (_, { prefix }) => (prefix?.disk.blocks ?? 0) >= 15)
-      const reply = await asker.ask(messagesPath, asked('fake', system, 'two?', 1))
+    for (const [index, turn] of turns.entries()) {
+      const reply = await asker.ask(messagesPath, asked('fake', systems[index] ?? '', 'two?', 1))
       const reason = reply.headers.get('x-hyperspace-reason') ?? 'no reason'
       rows.push({
         label: `${label}, ${turn}: ${reply.source}, since ${reason}`,

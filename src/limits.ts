@@ -527,10 +527,21 @@ export const transfersPerPeerMax = 2
 export const shardStallMs = 5_000
 /** Pieces in which a shard is sent: those of the direct path. */
 export const shardPieceBytes: number = MiB
-/** Memory that is kept for blocks that will be sent: two transfers each of two small models. */
-export const servingMemoryBytesMax: number = 16 * MiB
+/**
+ * Memory that is kept ready for blocks that will come: 2,000 tokens of a small model's, of which a
+ * node that gives prompts back at once has to have some. Only where blocks are large.
+ */
+export const readyMemoryBytesMax: number = 48 * MiB
+/** It is made ready when nothing was taken for so long. */
+export const readyMemoryIdleMs = 2_000
+/** Most of the memory that the system has left. */
+export const readyMemoryShare = 0.125
+/** Memory touched for the first time in one turn of the event loop: 0.4 ms per MiB. */
+export const touchedAtOnceBytes: number = 4 * MiB
+/** Memory of blocks that were sent, kept for the next ones: two transfers of two small models. */
+export const spareMemoryBytesMax: number = 16 * MiB
 /** How long it is kept when nothing is sent. */
-export const servingMemoryIdleMs = 10_000
+export const spareMemoryIdleMs = 10_000
 /** Manifests of blocks being sent that are kept decoded. */
 export const servedManifestsMax = 256
 /** Bytes of shards that are streamed to one peer at once. */

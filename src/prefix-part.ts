@@ -1,3 +1,4 @@
+import { BlockMemory } from './cache/block-memory.ts'
 import { rehearseStripes } from './cache/blocks/stripe.ts'
 import type { SwarmBlockStats } from './cache/blocks/swarm-blocks.ts'
 import type { PrefixSwarm } from './cache/prefix/ask-prefix.ts'
@@ -14,7 +15,7 @@ import type { Log } from './interface/log.ts'
 import type { Metrics } from './interface/metrics.ts'
 import type { Scope } from './key/scope.ts'
 import { blockBytes } from './key/state-layout.ts'
-import { blockInlineBytesMax } from './limits.ts'
+import { blockInlineBytesMax, KiB, readyMemoryBytesMax } from './limits.ts'
 import { Identity } from './net/identity.ts'
 import type { Clock } from './std/clock.ts'
 import { type Startable, startAll, stopAll } from './std/lifecycle.ts'
@@ -40,10 +41,14 @@ export interface PrefixPart extends Startable {
   /** Shards of others' blocks, and manifests of this node's own: for the swarm's part. */
   readonly shards: BlobStore
   readonly coder: ShardCoder
+  /** For blocks, this node's and others'. */
+  readonly memory: BlockMemory
   /** Makes ready what models need whose blocks are too large to be opened in place. */
   warmUp(models: readonly EngineModel[]): void
 }
 
+/** More than the head and the seal of a block take. */
+const aroundRowsBytes: number = 16 * KiB
 /**
  * Threads that code blocks: one block's shards are coded while the other's travel, and the engine
  * keeps the rest of the machine.
@@ -64,8 +69,9 @@ export function createPrefixPart(
   const shards = open('shard store', paths.shards, config.kvShared)
   const codec = new ThreadedBlockCodec(components)
   const coder = createShardCoder({ threads: coderThreads, clock })
+  const memory = new BlockMemory({ clock, scope: background }, config.kvMemory)
   const cache = createPrefixCache(
-    { ...components, store, codec, scope: background },
+    { ...components, store, codec, memory, scope: background },
     { ttlMs: config.ttl, memoryBytesMax: config.kvMemory },
   )
   const parts = [store, shards, codec, coder, cache]
@@ -74,21 +80,28 @@ export function createPrefixPart(
     cache,
     shards,
     coder,
+    memory,
     warmUp(models) {
-      if (!models.some(model => blockBytesOf(model) > blockInlineBytesMax)) return
+      const states = models
+        .map(stateOf)
+        .flatMap(reached => ('state' in reached ? reached.state : []))
+      const large = states.filter(({ layout }) => blockBytes(layout) > blockInlineBytesMax)
+      if (large.length === 0) return
       codec.warmUp()
+      const readyBytesMax = Math.min(config.kvMemory, readyMemoryBytesMax)
+      for (const state of large) {
+        memory.keepReady(blockBytes(state.layout) + aroundRowsBytes)
+        state.keepReady?.(readyBytesMax)
+      }
       const nobody = Identity.fromSeed(random.bytes(32))
       background.spawn('rehearse manifests', () => rehearseStripes(nobody, clock))
     },
     start: options => startAll(parts, options),
-    stop: () => stopAll(parts),
+    async stop() {
+      memory.close()
+      await stopAll(parts)
+    },
   }
-}
-
-/** 0 where no state is kept. */
-function blockBytesOf(model: EngineModel): number {
-  const reached = stateOf(model)
-  return 'unavailable' in reached ? 0 : blockBytes(reached.state.layout)
 }
 
 /** For `status`; undefined where nothing is kept. */

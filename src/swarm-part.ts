@@ -201,9 +201,9 @@ export class SwarmPart implements Startable {
     const { prefix } = this.#parts
     const { swarm } = scope
     if (prefix === undefined || swarm === undefined) return undefined
-    const { shards: store, coder, cache } = prefix
+    const { shards: store, coder, memory, cache } = prefix
     const localBlocks = cache.servableTo(swarm)
-    const parts = { ...this.#parts, ...components, store, coder, localBlocks }
+    const parts = { ...this.#parts, ...components, store, coder, memory, localBlocks }
     return createSwarmBlocks(parts, { swarm })
   }
 

@@ -19,6 +19,11 @@ export interface StateAccess {
    */
   residentTokens(tokenIds: readonly number[], partition: string): number
   /**
+   * Keeps memory ready, from now on, for what an import would make room for while a request waits:
+   * as much as the model's state can need, at most so many bytes. @default nothing to make ready
+   */
+  keepReady?(bytesMax: number): void
+  /**
    * The rows of blocks `from` (inclusive) to `to` (exclusive) of a resident prefix; undefined when
    * it is not resident any more. Never prefills. @throws engine_failed
    */

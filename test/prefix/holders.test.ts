@@ -122,14 +122,20 @@ describe('a fetch of what others hold', () => {
   })
 
   it('takes no shard of which one bit is another', async test => {
-    const text = systemText('a shop', 80)
-    const { reader, holders, cold } = await placed(test, text)
+    const texts = ['a shop', 'a bank', 'a mill'].map(what => systemText(what, 80))
+    const { reader, holders, cold } = await placed(test, ...texts)
     const damaged = holders.slice(0, parityShards)
     for (const holder of damaged) damageShards(holder)
-    const reply = await reader.ask(messagesPath, asked('fake', text, question))
-    assert.equal(reply.text, await coldText(cold, text))
-    assert.equal(savedTokensOf(reply), savedTokens, reasonOf(reply))
-    assert.ok((await metricOf(reader, 'kv_shards_received_total{result="wrong"}')) > 0)
+    const wrong = (): Promise<number> =>
+      metricOf(reader, 'kv_shards_received_total{result="wrong"}')
+    // The reader may happen to ask the one who has right ones, and nobody else.
+    for (const text of texts) {
+      if ((await wrong()) > 0) break
+      const reply = await reader.ask(messagesPath, asked('fake', text, question))
+      assert.equal(reply.text, await coldText(cold, text))
+      assert.equal(savedTokensOf(reply), savedTokens, reasonOf(reply))
+    }
+    assert.ok((await wrong()) > 0)
     const { peers } = await reader.swarm()
     const blamed = peers.filter(({ reputation }) => reputation < 0).map(({ id }) => id)
     assert.ok(blamed.length > 0)

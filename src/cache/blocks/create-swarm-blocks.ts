@@ -20,7 +20,7 @@ export type { LocalBlocks } from './hold/own-stripes.ts'
 export interface SwarmBlocksComponents
   extends Pick<BlockLookupsComponents, 'network' | 'directory' | 'reputation' | 'clock' | 'log'>,
     Pick<BlockFetcherComponents, 'coder' | 'metrics'>,
-    Pick<HoldingComponents, 'store' | 'localBlocks'>,
+    Pick<HoldingComponents, 'store' | 'localBlocks' | 'memory'>,
     Pick<PlacingComponents, 'signer'> {}
 
 export interface SwarmBlocksOptions {
@@ -63,6 +63,7 @@ export function createSwarmBlocks(
       ...shared,
       held,
       rates,
+      memoryFor: bytes => components.memory.take(bytes),
       stripesOf: block => finder.stripesOf(block),
       onFetched: (found, sealed) => placing.onFetched(found, sealed),
     },

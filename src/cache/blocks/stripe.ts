@@ -49,8 +49,8 @@ export function issueStripe(
   return { id: stripeIdOf(body), manifest, bytes }
 }
 
-/** As many as a prompt of 8,000 tokens has blocks. */
-const rehearsed = 64
+/** By then one takes a sixth of what the first took; more would leave garbage behind for little. */
+const rehearsed = 24
 
 /**
  * Reads manifests of no use until the code that does it is compiled: in a node that has just

@@ -18,6 +18,8 @@ export interface TakenShard {
 
 export interface TakeShardOptions {
   readonly clock: Clock
+  /** Memory of so many bytes that threads can see. @default new memory */
+  readonly memoryFor?: (bytes: number) => Uint8Array
   readonly signal: AbortSignal
 }
 
@@ -35,9 +37,9 @@ const piecesMin = 64
 export async function takeShard(
   open: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   { manifest, index }: { readonly manifest: Manifest; readonly index: number },
-  { clock, signal }: TakeShardOptions,
+  { clock, memoryFor = newShared, signal }: TakeShardOptions,
 ): Promise<TakenShard | undefined> {
-  const inbox = new ShardInbox(manifest, index)
+  const inbox = new ShardInbox(manifest, index, memoryFor)
   const stalled = new AbortController()
   const stall = (): void => stalled.abort(new DOMException('The peer stalls', 'TimeoutError'))
   const longestMs = shardStallMs + (inbox.bytesLeft / shardBytesPerSecondMin) * 1_000
@@ -67,16 +69,18 @@ interface ShardBody {
 class ShardInbox {
   readonly #manifest: Manifest
   readonly #index: number
+  readonly #memoryFor: (bytes: number) => Uint8Array
   readonly #leafHashes: Uint8Array
   #hashesTaken = 0
   #body: ShardBody | undefined
   #bytesTaken = 0
   #piecesLeft: number
 
-  constructor(manifest: Manifest, index: number) {
+  constructor(manifest: Manifest, index: number, memoryFor: (bytes: number) => Uint8Array) {
     const shardBytes = shardBytesIn(manifest)
     this.#manifest = manifest
     this.#index = index
+    this.#memoryFor = memoryFor
     this.#leafHashes = new Uint8Array(leafCountOf(shardBytes) * leafHashBytes)
     this.#piecesLeft = piecesMin + Math.ceil(shardBytes / pieceBytesMin)
   }
@@ -114,7 +118,7 @@ class ShardInbox {
     const root = rootOf(this.#manifest, this.#index)
     const verifier = createLeafVerifier({ shardBytes, root, leafHashes })
     if (verifier === undefined) throw wrong()
-    const bytes = newShared(shardBytes)
+    const bytes = this.#memoryFor(shardBytes)
     return { bytes, target: bufferOver(bytes), verifier }
   }
 }

@@ -16,7 +16,9 @@ import { MemoryWorld, type MemoryWorldOptions } from '../../net/memory-world.ts'
 import { startAll, stopAll } from '../../std/lifecycle.ts'
 import { SeededRandom } from '../../std/seeded-random.ts'
 import { SimulatedClock } from '../../std/simulated-clock.ts'
+import { TaskScope } from '../../std/task-scope.ts'
 import { Reputation } from '../../trust/reputation.ts'
+import { BlockMemory } from '../block-memory.ts'
 import type { BlockSwarm } from './block-swarm.ts'
 import { createSwarmBlocks } from './create-swarm-blocks.ts'
 import type { FetchedBlock, FoundRun, PlaceableBlock } from './swarm-blocks.ts'
@@ -174,9 +176,11 @@ export class TestBlockSwarm {
       sealed: async (key: LookupKey) => local.get(key),
     }
     const metrics = countingMetrics(counts)
+    const scope = new TaskScope((task, error) => assert.fail(`${task}: ${error}`))
+    const memory = new BlockMemory({ clock, scope })
     const parties = { network, directory, reputation, signer: identity, store, localBlocks }
     const blocks = createSwarmBlocks(
-      { ...parties, coder, clock, log, metrics },
+      { ...parties, coder, memory, clock, log, metrics },
       { swarm: options.swarm ?? swarmTag },
     )
     const parts = [store, coder, network, directory, blocks]

@@ -1,5 +1,6 @@
 import type { BlobStore } from '../../interface/blob-store.ts'
 import type { Random } from '../../std/random.ts'
+import type { BlockMemory } from '../block-memory.ts'
 import { Admission } from './admission.ts'
 import { RunJudge } from './audit/judge-runs.ts'
 import { RefusedIssuers } from './audit/refused-issuers.ts'
@@ -14,6 +15,7 @@ export interface CreatePrefixCacheComponents
   extends Pick<PrefixCacheParts, 'swarmOf' | 'codec' | 'clock' | 'log' | 'metrics' | 'scope'> {
   /** For this node's own sealed blocks alone. */
   readonly store: BlobStore
+  readonly memory: BlockMemory
   readonly random: Random
 }
 

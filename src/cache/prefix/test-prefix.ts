@@ -11,6 +11,7 @@ import { SeededRandom } from '../../std/seeded-random.ts'
 import { SimulatedClock } from '../../std/simulated-clock.ts'
 import { TaskScope } from '../../std/task-scope.ts'
 import { InlineBlockCodec } from '../../store/blocks/inline-block-codec.ts'
+import { BlockMemory } from '../block-memory.ts'
 import { createTestBlobStore, type TestBlobStore } from '../blocks/test-blob-store.ts'
 import { answerGeneration } from './answer-generation.ts'
 import type { PrefixSwarm } from './ask-prefix.ts'
@@ -89,6 +90,7 @@ export class TestPrefix {
       {
         store: this.store,
         codec: new InlineBlockCodec({ random }),
+        memory: new BlockMemory({ clock, scope: this.background }),
         clock,
         random,
         log: options.log ?? silentLog,

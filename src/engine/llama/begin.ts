@@ -13,9 +13,15 @@ export interface BeginOptions extends AbortOptions {
   readonly load?: StateFile | undefined
 }
 
-/** How many tokens of a prompt did not have to be computed. */
-export interface Begun {
+/** A prompt that was prefilled. */
+export interface Resumed {
+  /** How many of its tokens did not have to be computed. */
   readonly cachedTokens: number
+  /** Its end, which is evaluated with the first draw: a short chunk, its last token at least. */
+  readonly left: readonly number[]
+}
+
+export interface Begun extends Resumed {
   /** Of these, how many came from the file. */
   readonly importedTokens: number
   /** How long loading the file took, in milliseconds. */
@@ -33,7 +39,7 @@ export async function leaseFor(
 }
 
 /**
- * Brings a sequence that was lent for a prompt to the prompt's last token but one, by the least
+ * Brings a sequence that was lent for a prompt to where its first token is drawn, by the least
  * work, and measures how fast that was. State that cannot be taken over is computed instead.
  */
 export async function begin(
@@ -56,17 +62,18 @@ export async function begin(
     if (isLoaded) importedTokens = load.tokenIds.length
   }
   const importMs = loaded.clock.monotonicMs() - startedMs
-  const cachedTokens = await resume(loaded, slot, promptTokens, { partition, signal })
-  return { cachedTokens, importedTokens: Math.min(importedTokens, cachedTokens), importMs }
+  const resumed = await resume(loaded, slot, promptTokens, { partition, signal })
+  importedTokens = Math.min(importedTokens, resumed.cachedTokens)
+  return { ...resumed, importedTokens, importMs }
 }
 
-/** Prefills what the sequence does not hold of a prompt. Tells how many tokens it held. */
+/** Prefills what the sequence does not hold of a prompt. */
 export async function resume(
   loaded: LoadedModel,
   slot: ResidentSequence,
   promptTokens: readonly number[],
   options: AbortOptions & { readonly partition: string },
-): Promise<number> {
+): Promise<Resumed> {
   const isCuttable = loaded.facts.uncuttable === undefined
   const { partition, signal } = options
   const plan = planResume(slot.resident, promptTokens, { partition, isCuttable })
@@ -79,9 +86,9 @@ export async function resume(
     tiledTokens += tokens
     tiledMs = loaded.clock.monotonicMs() - startedMs
   }
-  await slot.prefill(promptTokens, { plan, partition, onTiled, signal })
+  const left = await slot.prefill(promptTokens, { plan, partition, onTiled, signal })
   loaded.rates.prefilled(tiledTokens, tiledMs)
-  return plan.reuseTokens
+  return { cachedTokens: plan.reuseTokens, left }
 }
 
 /**

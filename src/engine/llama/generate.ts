@@ -1,7 +1,7 @@
 import type { LlamaGrammar } from 'node-llama-cpp'
 import { OperationError } from '../../errors.ts'
 import type { GenerateOptions } from '../../interface/engine.ts'
-import type { GenerationEvent } from '../../interface/generation.ts'
+import type { GenerationEvent, StartEvent } from '../../interface/generation.ts'
 import type { CompletionRequest } from '../../key/completion-request.ts'
 import { begin, leaseFor, resume, saveWanted } from './begin.ts'
 import { assertFits, assertTokenIds, callSignal, type LoadedModel } from './loaded-model.ts'
@@ -60,39 +60,55 @@ async function* answer(loaded: LoadedModel, run: Run): AsyncGenerator<Generation
   const { lease, state, signal } = run
   const { tokenIds } = run.prompt
   const promptTokens = tokenIds.length
-  const { cachedTokens, importedTokens, importMs } = await begin(loaded, lease, tokenIds, {
-    ...state,
-    signal,
-  })
-  yield {
+  const begun = await begin(loaded, lease, tokenIds, { ...state, signal })
+  const { cachedTokens, importedTokens, importMs } = begun
+  const start: StartEvent = {
     type: 'start',
     promptTokens,
     cachedTokens,
     ...(importedTokens === 0 ? {} : { importedTokens, importMs }),
   }
-  for (let choice = 0; choice < run.request.choiceCount; choice++) {
-    if (choice > 0) await resume(loaded, lease.slot, tokenIds, { ...state, signal })
-    yield* answerChoice(loaded, run, choice)
+  yield* answerChoice(loaded, run, { index: 0, left: begun.left, start })
+  for (let index = 1; index < run.request.choiceCount; index++) {
+    const { left } = await resume(loaded, lease.slot, tokenIds, { ...state, signal })
+    yield* answerChoice(loaded, run, { index, left })
   }
   yield { type: 'usage', usage: { promptTokens, cachedTokens, ...run.tally } }
+}
+
+interface Choice {
+  readonly index: number
+  /** Of the prompt (`ResidentSequence.prefill`). */
+  readonly left: readonly number[]
+  /**
+   * Told when the first token was drawn: the end of the prompt is computed with it, and until
+   * something was told another process can answer in place of one that dies.
+   */
+  readonly start?: StartEvent
 }
 
 async function* answerChoice(
   loaded: LoadedModel,
   run: Run,
-  choice: number,
+  { index, left, start }: Choice,
 ): AsyncGenerator<GenerationEvent> {
-  const decoder = decoderOf(loaded, run, choice)
-  const events = answerEventsOf(loaded, run, choice)
+  const decoder = decoderOf(loaded, run, { index, left })
+  const events = answerEventsOf(loaded, run, index)
   const room = loaded.contextTokens - run.prompt.tokenIds.length
   const maxTokens = Math.min(run.request.maxTokens ?? room, room)
-  let tookMs = 0
+  // Of what was drawn by evaluating one token, not by the end of a prompt.
+  const decoded = { tokens: 0, tookMs: 0 }
   let reason: 'stop' | 'length' = 'length'
   let count = 0
+  if (start !== undefined && maxTokens === 0) yield start
   while (count < maxTokens && reason === 'length') {
     const startedMs = loaded.clock.monotonicMs()
     const token = await decoder.next()
-    tookMs += loaded.clock.monotonicMs() - startedMs
+    if (token.evaluatedTokens === 1) {
+      decoded.tokens += 1
+      decoded.tookMs += loaded.clock.monotonicMs() - startedMs
+    }
+    if (start !== undefined && count === 0) yield start
     if (token.isEnd) {
       reason = 'stop'
       break
@@ -102,19 +118,17 @@ async function* answerChoice(
     yield* events.push(token)
     if (events.isStopped) reason = 'stop'
   }
-  loaded.rates.decoded(count, tookMs)
+  loaded.rates.decoded(decoded.tokens, decoded.tookMs)
   run.tally.reasoningTokens += events.reasoningTokens
   yield* events.finish(reason)
 }
 
-function decoderOf(loaded: LoadedModel, run: Run, choice: number): Decoder {
+function decoderOf(loaded: LoadedModel, run: Run, { index, left }: Choice): Decoder {
   const { sampling, topLogprobs } = run.request
-  const last = run.prompt.tokenIds.at(-1)
-  if (last === undefined) throw new TypeError('A prompt holds at least one token')
-  return new Decoder(loaded.native, run.lease.slot, last, {
+  return new Decoder(loaded.native, run.lease.slot, left, {
     sampling,
     topLogprobs,
-    seed: run.seed + BigInt(choice),
+    seed: run.seed + BigInt(index),
     grammar: run.grammar,
     signal: run.signal,
   })

@@ -71,8 +71,9 @@ export class TokenAccess implements TokenModel {
     const state = { load: options.load, save: options.save, partition: options.partition ?? '' }
     const lease = await leaseFor(loaded, tokenIds, { ...state, signal })
     try {
-      await begin(loaded, lease, tokenIds, { ...state, signal })
-      yield* this.#continue(lease.slot, tokenIds, { ...options, signal })
+      const { left } = await begin(loaded, lease, tokenIds, { ...state, signal })
+      const tokensMax = Math.min(options.maxTokens, loaded.contextTokens - tokenIds.length)
+      yield* this.#continue(lease.slot, left, { ...options, maxTokens: tokensMax, signal })
       await saveWanted(loaded, lease.slot, state)
     } finally {
       lease.release()
@@ -81,17 +82,16 @@ export class TokenAccess implements TokenModel {
 
   async *#continue(
     slot: ResidentSequence,
-    tokenIds: readonly number[],
+    left: readonly number[],
     options: TokenGenerateOptions,
   ): AsyncGenerator<GeneratedToken> {
     const loaded = this.#loaded
     const { sampling, topLogprobs, signal } = options
     const seed = BigInt.asUintN(64, options.seed)
     const settings = { sampling, topLogprobs, seed, grammar: undefined, signal }
-    const decoder = new Decoder(loaded.native, slot, tokenIds.at(-1) ?? 0, settings)
-    const maxTokens = Math.min(options.maxTokens, loaded.contextTokens - tokenIds.length)
-    for (let count = 0; count < maxTokens; count++) {
-      const { isEnd, ...token } = await decoder.next()
+    const decoder = new Decoder(loaded.native, slot, left, settings)
+    for (let count = 0; count < options.maxTokens; count++) {
+      const { isEnd, evaluatedTokens, ...token } = await decoder.next()
       if (isEnd || options.stopTokens?.includes(token.tokenId)) return
       yield token
     }
@@ -117,7 +117,9 @@ export class TokenAccess implements TokenModel {
         scores.length = 0
         // The same kernels as when it was generated: as for the prompt up to its end, short chunks
         // after it.
-        await begin(loaded, lease, prompt, { partition, signal: work.signal })
+        const begun = await begin(loaded, lease, prompt, { partition, signal: work.signal })
+        // The last one is the first that is ranked.
+        await lease.slot.evaluate(begun.left.slice(0, -1))
       }
       while (scores.length < inputs.length) {
         work.signal.throwIfAborted()

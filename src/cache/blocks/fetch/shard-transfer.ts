@@ -10,7 +10,7 @@ import { peerEventOf } from '../peer-event.ts'
 import { shardProtocol } from '../protocols.ts'
 import type { ShardLedger } from '../shard-ledger.ts'
 import type { Stripe } from '../stripe.ts'
-import { takeShard } from '../take-shard.ts'
+import { type TakeShardOptions, takeShard } from '../take-shard.ts'
 import type { PeerRates } from './peer-rates.ts'
 import type { Transfer } from './plan-transfers.ts'
 
@@ -20,6 +20,8 @@ export interface ShardTransferComponents {
   readonly rates: PeerRates
   readonly reputation: Reputation
   readonly ledger: ShardLedger
+  /** Memory for shards. */
+  readonly memoryFor: NonNullable<TakeShardOptions['memoryFor']>
   readonly clock: Clock
   readonly log: Log
   readonly metrics: BlockMetrics
@@ -44,7 +46,8 @@ export async function transferShard(
   try {
     const open = (opened: AbortSignal): AsyncIterable<Uint8Array> =>
       openShard(parts, { peer, index }, { stripe: id, signal: opened })
-    const shard = await takeShard(open, { manifest, index }, { clock: parts.clock, signal })
+    const { clock, memoryFor } = parts
+    const shard = await takeShard(open, { manifest, index }, { clock, memoryFor, signal })
     end(shard?.bytes.length)
     if (signal.aborted) return cancelled(parts)
     note(parts, peer, shard === undefined ? 'refused' : 'good-answer')

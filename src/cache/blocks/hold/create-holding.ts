@@ -12,7 +12,7 @@ import { ShardServer, type ShardServerComponents } from './shard-server.ts'
 export interface HoldingComponents
   extends Omit<HoldServerComponents, 'held'>,
     Omit<HeldShardsComponents, 'offers'>,
-    Pick<ShardServerComponents, 'ledger' | 'coder'> {
+    Pick<ShardServerComponents, 'ledger' | 'coder' | 'memory'> {
   readonly directory: Directory
   readonly localBlocks: LocalBlocks
   readonly metrics: BlockMetrics
@@ -45,8 +45,7 @@ export function createHolding(components: HoldingComponents): Holding {
   }
   new HoldServer(shared).register()
   new ManifestServer(shared).register()
-  const shards = new ShardServer(shared)
-  shards.register()
+  new ShardServer(shared).register()
   let endTelling = (): void => undefined
   return {
     held,
@@ -61,7 +60,6 @@ export function createHolding(components: HoldingComponents): Holding {
       endTelling()
       held.clear()
       own.clear()
-      shards.stop()
     },
   }
 }

@@ -7,10 +7,12 @@ import { splitObject } from '../../../erasure/shards.ts'
 import type { MemoryFor } from '../../../interface/blob-store.ts'
 import { blockLookupKey } from '../../../key/block-hash.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
-import { KiB, servingMemoryIdleMs } from '../../../limits.ts'
+import { KiB, spareMemoryIdleMs } from '../../../limits.ts'
 import { Identity } from '../../../net/identity.ts'
 import { SeededRandom } from '../../../std/seeded-random.ts'
 import { SimulatedClock } from '../../../std/simulated-clock.ts'
+import { TaskScope } from '../../../std/task-scope.ts'
+import { BlockMemory } from '../../block-memory.ts'
 import { issueStripe, type Stripe } from '../stripe.ts'
 import { encodeBlock, joinLeaves, joinRoots } from '../stripe-coding.ts'
 import { createTestBlobStore } from '../test-blob-store.ts'
@@ -72,7 +74,9 @@ async function bed(context: TestContext, dataShards: number, bytes: number = odd
     return { stripe, coded }
   }
   const { stripe, coded } = await putCoded(sealed)
-  const shards = new OwnShards({ own, localBlocks, coder: counting, clock })
+  const scope = new TaskScope((task, error) => assert.fail(`${task}: ${error}`))
+  const memory = new BlockMemory({ clock, scope })
+  const shards = new OwnShards({ own, localBlocks, coder: counting, memory })
   const open = (index: number): Promise<ShardSource | undefined> =>
     shards.open({ stripe: stripe.id, index }, { signal })
   const served = async (index: number): Promise<Uint8Array | undefined> => {
@@ -134,10 +138,10 @@ describe('OwnShards', () => {
     third.release?.()
     assert.deepEqual(await served(1), expected(1))
     assert.equal(memories.length, 2)
-    assert.equal(memories[1], memories[0])
-    await clock.run(servingMemoryIdleMs)
+    assert.equal(memories[1]?.buffer, memories[0]?.buffer)
+    await clock.run(spareMemoryIdleMs)
     assert.deepEqual(await served(1), expected(1))
-    assert.notEqual(memories[2], memories[0], 'not kept for ever')
+    assert.notEqual(memories[2]?.buffer, memories[0]?.buffer, 'not kept for ever')
   })
 
   it('gives the memory back of what turned out not to be the block', async t => {
@@ -152,7 +156,7 @@ describe('OwnShards', () => {
     local.set(key, sealed)
     assert.deepEqual(await served(0), expected(0))
     assert.equal(memories.length, 2)
-    assert.equal(memories[1], memories[0])
+    assert.equal(memories[1]?.buffer, memories[0]?.buffer)
   })
 
   it('gives nothing of a block whose manifest is lost', async t => {

@@ -3,7 +3,6 @@ import { hashLeafOf, leafBytes, leafCountOf, leafHashBytes } from '../../../eras
 import { splitObject } from '../../../erasure/shards.ts'
 import type { LookupKey } from '../../../key/response-key.ts'
 import { servedManifestsMax } from '../../../limits.ts'
-import type { Clock } from '../../../std/clock.ts'
 import { Lru } from '../../../std/lru.ts'
 import { merkleRoot } from '../../../std/merkle.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
@@ -16,7 +15,7 @@ import {
   shardBytesIn,
   stripeIdOf,
 } from '../../../wire/manifest.ts'
-import { SpareMemory } from '../spare-memory.ts'
+import type { BlockMemory } from '../../block-memory.ts'
 import type { LocalBlocks, OwnStripes } from './own-stripes.ts'
 import { type ShardSource, sourceOf } from './shard-source.ts'
 
@@ -24,7 +23,7 @@ export interface OwnShardsComponents {
   readonly own: OwnStripes
   readonly localBlocks: LocalBlocks
   readonly coder: ShardCoder
-  readonly clock: Clock
+  readonly memory: BlockMemory
 }
 
 /** The hashes of the leaves of one shard, one behind the other, and its bytes. */
@@ -46,12 +45,10 @@ export class OwnShards {
   readonly #parts: OwnShardsComponents
   /** Several shards of one block are often asked for together. */
   readonly #blocks = new Map<StripeId, OpenBlock>()
-  readonly #memory: SpareMemory
   readonly #manifests = new Lru<StripeId, Manifest>(servedManifestsMax)
 
   constructor(components: OwnShardsComponents) {
     this.#parts = components
-    this.#memory = new SpareMemory(components.clock)
   }
 
   /**
@@ -82,10 +79,6 @@ export class OwnShards {
     // Sealed anew, or gone: the manifest speaks of what is not here any more. Another may by now.
     if (own.keyOf(stripe) === key) await own.remove(key)
     return undefined
-  }
-
-  stop(): void {
-    this.#memory.close()
   }
 
   #manifestOf(stripe: StripeId, key: LookupKey): Manifest | undefined {
@@ -119,7 +112,7 @@ export class OwnShards {
       return open
     }
     const memoryFor = (bytes: number): Uint8Array => {
-      block.memory = this.#memory.take(bytes)
+      block.memory = this.#parts.memory.take(bytes)
       return block.memory
     }
     const block: OpenBlock = {
@@ -137,7 +130,7 @@ export class OwnShards {
     if (block.users > 0) return
     if (this.#blocks.get(stripe) === block) this.#blocks.delete(stripe)
     const giveBack = (): void => {
-      if (block.memory !== undefined) this.#memory.give(block.memory)
+      if (block.memory !== undefined) this.#parts.memory.give(block.memory)
     }
     // Whoever went away early leaves a reader that still writes there.
     block.sealed.then(giveBack, giveBack)

@@ -41,10 +41,6 @@ export class ShardServer {
     )
   }
 
-  stop(): void {
-    this.#own.stop()
-  }
-
   /** Nothing at all when the shard is not here. */
   async *#serve(
     body: Uint8Array,

@@ -12,6 +12,7 @@ import { type LookupKey, parseLookupKey } from '../../../key/response-key.ts'
 import type { Clock } from '../../../std/clock.ts'
 import type { AbortOptions } from '../../../std/signal.ts'
 import { afterThisTurn } from '../../../std/turn.ts'
+import type { BlockMemory } from '../../block-memory.ts'
 import type { PromptBlock } from '../prompt-blocks.ts'
 import type { Rates } from '../rates.ts'
 import { type BlockNote, type BlockOrigin, decodeNote, encodeNote } from './block-note.ts'
@@ -20,6 +21,8 @@ export interface DiskTierComponents {
   /** For sealed blocks of this node alone: its notes are read here. Started before this. */
   readonly store: BlobStore
   readonly codec: BlockCodec
+  /** To read blocks into. */
+  readonly memory: BlockMemory
   readonly clock: Clock
   readonly metrics: Metrics
   readonly rates: Rates
@@ -66,11 +69,12 @@ export class DiskTier {
 
   /** Undefined when it is not there any more, or does not open: then it is removed. */
   async read(block: PromptBlock, options: AbortOptions): Promise<ReadBlock | undefined> {
-    const { store, codec, clock, metrics, rates } = this.#parts
+    const { store, codec, memory, clock, metrics, rates } = this.#parts
     const { key } = block
     const startMs = clock.monotonicMs()
     const note = this.noteOf(key)
-    const sealed = note && (await store.read(key, options))
+    const memoryFor = (bytes: number): Uint8Array => memory.take(bytes)
+    const sealed = note && (await store.read(key, { ...options, memoryFor }))
     if (note === undefined || sealed === undefined) return undefined
     store.countUse(key)
     try {

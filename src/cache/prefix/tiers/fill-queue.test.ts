@@ -16,6 +16,7 @@ import { SeededRandom } from '../../../std/seeded-random.ts'
 import { TaskScope } from '../../../std/task-scope.ts'
 import { InlineBlockCodec } from '../../../store/blocks/inline-block-codec.ts'
 import { nonceBytes } from '../../../wire/block/sealed-block.ts'
+import { BlockMemory } from '../../block-memory.ts'
 import type { PlaceableBlock } from '../../blocks/swarm-blocks.ts'
 import { createTestBlobStore } from '../../blocks/test-blob-store.ts'
 import { RefusedIssuers } from '../audit/refused-issuers.ts'
@@ -60,7 +61,8 @@ async function subject() {
   })
   const shed: string[] = []
   const metrics = { ...silentMetrics, blocksShed: (reason: string) => void shed.push(reason) }
-  const shared = { store, codec, clock, metrics, log: silentLog, scope, refused }
+  const memory = new BlockMemory({ clock, scope })
+  const shared = { store, codec, memory, clock, metrics, log: silentLog, scope, refused }
   const tiers = new BlockTiers({ ...shared, rates: new Rates(clock) }, { memoryBytesMax: MiB })
   await tiers.start({ signal })
   const queue = new FillQueue({ ...shared, tiers })

@@ -38,7 +38,8 @@ export class MemoryTier {
   /** False for what is larger than all of it. */
   set(key: LookupKey, { rows, origin }: OpenRows): boolean {
     if (rows.length > this.bytesMax) return false
-    this.#open.set(key, { rows: ownRows(rows), origin }, rows.length)
+    const own = ownRows(rows)
+    this.#open.set(key, { rows: own, origin }, own.buffer.byteLength)
     return true
   }
 

@@ -9,9 +9,9 @@ import type { LlamaEngineComponents, LlamaEngineOptions } from '../llama-engine.
 import type { LoadedFacts } from './engine-messages.ts'
 import { EngineSupervisor } from './engine-supervisor.ts'
 import { ProcessModel } from './process-model.ts'
+import { createStateParts } from './state/create-state-parts.ts'
+import type { StateParts } from './state/prepared-state.ts'
 import { ResidentMirror } from './state/resident-mirror.ts'
-import { StateFolder } from './state/state-folder.ts'
-import { StateThread } from './state/state-thread.ts'
 import { StateTransfer } from './state/state-transfer.ts'
 
 export interface LlamaProcessEngineComponents extends LlamaEngineComponents {
@@ -27,8 +27,7 @@ export interface LlamaProcessEngineOptions extends LlamaEngineOptions {
 interface Running {
   readonly supervisor: EngineSupervisor
   readonly scope: TaskScope
-  readonly folder: StateFolder
-  readonly thread: StateThread
+  readonly parts: StateParts
   readonly mirrors: readonly ResidentMirror[]
   readonly stopping: AbortController
   models: readonly ProcessModel[]
@@ -59,7 +58,7 @@ export class LlamaProcessEngine implements Engine {
     const running = this.#create()
     this.#running = running
     try {
-      await running.folder.open()
+      await running.parts.folder.open()
       const facts = await running.supervisor.start(options)
       running.models = facts.map((model, index) => this.#model(running, model, index))
     } catch (error) {
@@ -99,12 +98,14 @@ export class LlamaProcessEngine implements Engine {
 
   async #stop(running: Running): Promise<void> {
     if (this.#running === running) this.#running = undefined
-    const { supervisor, scope, folder, thread, stopping } = running
+    const { supervisor, scope, parts, stopping } = running
+    const { folder, files, thread } = parts
     const reason = new OperationError('draining', 'The embedded engine was stopped', {
       origin: 'self',
       retryable: true,
     })
     stopping.abort(reason)
+    files.close()
     await supervisor.stop(reason)
     await thread.close()
     await scope.close()
@@ -131,8 +132,7 @@ export class LlamaProcessEngine implements Engine {
     const running: Running = {
       supervisor,
       scope,
-      folder: new StateFolder({ log, scope, random }, { diskRoot: stateFolder }),
-      thread: new StateThread(),
+      parts: createStateParts({ clock, log, scope, random }, { diskRoot: stateFolder }),
       mirrors,
       stopping: new AbortController(),
       models: noModels,
@@ -150,7 +150,7 @@ export class LlamaProcessEngine implements Engine {
   }
 
   #state(
-    { supervisor, scope, folder, thread, mirrors, stopping }: Running,
+    { supervisor, parts, mirrors, stopping }: Running,
     { tokens, contextTokens }: LoadedFacts,
     { index, slots }: { readonly index: number; readonly slots: number },
   ): StateTransfer | undefined {
@@ -158,10 +158,10 @@ export class LlamaProcessEngine implements Engine {
     if (tokens === undefined || 'unavailable' in tokens.state || mirror === undefined) {
       return undefined
     }
-    const { clock, log } = this.#components
     const transfer = new StateTransfer(
       {
-        ...{ clock, log, scope, folder, thread, mirror },
+        ...parts,
+        mirror,
         imports: new Permits(slots, engineQueueMax),
         recomputations: new Permits(1, engineYieldingMax),
         stopSignal: stopping.signal,

@@ -22,9 +22,11 @@ export interface DecoderOptions extends AbortOptions {
 export interface DecodedToken extends GeneratedToken {
   /** The model ends here; the token is no text. */
   readonly isEnd: boolean
+  /** How many tokens were evaluated to draw it: more than one for the first, at the most. */
+  readonly evaluatedTokens: number
 }
 
-/** Draws tokens one by one from a sequence that was prefilled up to the last prompt token. */
+/** Draws tokens one by one from a sequence that was prefilled. */
 export class Decoder {
   readonly #model: LlamaModel
   readonly #sequence: ResidentSequence
@@ -32,19 +34,21 @@ export class Decoder {
   readonly #grammar: LlamaGrammarEvaluationState | undefined
   readonly #bias: TokenBias | undefined
   readonly #generated: number[] = []
-  #last: number
+  /** What is evaluated for the next draw. */
+  #left: readonly number[]
 
+  /** @param left of the prompt (`ResidentSequence.prefill`) */
   constructor(
     model: LlamaModel,
     sequence: ResidentSequence,
-    lastPromptToken: number,
+    left: readonly number[],
     options: DecoderOptions,
   ) {
     const { grammar } = options
     this.#model = model
     this.#sequence = sequence
     this.#options = options
-    this.#last = lastPromptToken
+    this.#left = left
     this.#grammar =
       grammar === undefined ? undefined : new LlamaGrammarEvaluationState({ model, grammar })
     this.#bias = tokenBias(model, options.sampling)
@@ -52,36 +56,45 @@ export class Decoder {
 
   async next(): Promise<DecodedToken> {
     this.#options.signal.throwIfAborted()
+    const evaluatedTokens = this.#left.length
     const token = await this.#draw()
-    this.#last = token.tokenId
+    this.#left = [token.tokenId]
     this.#generated.push(token.tokenId)
     const [native] = asTokens([token.tokenId])
-    return { ...token, isEnd: this.#model.isEogToken(native) }
+    return { ...token, isEnd: this.#model.isEogToken(native), evaluatedTokens }
   }
 
   async #draw(): Promise<GeneratedToken> {
     const { topLogprobs, sampling } = this.#options
-    if (topLogprobs === undefined) return { tokenId: await this.#sample() }
+    if (topLogprobs === undefined) return { tokenId: await this.#sample(this.#left) }
+    const [last, before] = [this.#left.slice(-1), this.#left.slice(0, -1)]
+    await this.#sequence.evaluate(before)
+    this.#options.signal.throwIfAborted()
     if (this.#grammar === undefined && isPlainGreedy(sampling)) {
-      return await this.#rank(undefined, topLogprobs)
+      return await this.#rank(last, undefined, topLogprobs)
     }
     // The library tells logits only after the sampler's filters, so the untouched ones cost a
     // second evaluation.
-    const drawn = await this.#sample()
+    const drawn = await this.#sample(last)
     await this.#sequence.undo()
-    return await this.#rank(drawn, topLogprobs)
+    return await this.#rank(last, drawn, topLogprobs)
   }
 
-  async #rank(wanted: number | undefined, topLogprobs: number): Promise<GeneratedToken> {
-    const [next] = await this.#sequence.rank([{ tokenId: this.#last, wanted }], topLogprobs)
+  async #rank(
+    last: readonly number[],
+    wanted: number | undefined,
+    topLogprobs: number,
+  ): Promise<GeneratedToken> {
+    const inputs = last.map(tokenId => ({ tokenId, wanted }))
+    const [next] = await this.#sequence.rank(inputs, topLogprobs)
     if (next === undefined) throw new TypeError('One position in, one rank out')
     return { ...next.wanted, top: next.top }
   }
 
-  #sample(): Promise<number> {
+  #sample(left: readonly number[]): Promise<number> {
     const { sampling, seed } = this.#options
     const penalty = repeatPenalty(sampling, this.#generated)
-    return this.#sequence.sample(this.#last, {
+    return this.#sequence.sample(left, {
       ...samplerOptions(sampling, seedAt(seed, this.#generated.length)),
       ...(this.#grammar === undefined ? {} : { grammarEvaluationState: this.#grammar }),
       ...(this.#bias === undefined ? {} : { tokenBias: this.#bias }),

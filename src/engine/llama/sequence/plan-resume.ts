@@ -8,7 +8,7 @@ import { commonPrefix } from '../../common-prefix.ts'
  * kernel is used depends on the prompt alone, never on what happened to be resident:
  *
  *     0 ............ B ......... P-1   P = prompt tokens, B = whole blocks of the first P-1
- *     tiled, blocks   tail            the last one is decoded
+ *     tiled, blocks   tail            the last one is the vector kernel's
  *
  * The tail is tiled where it has enough tokens: behind 2,000 tokens of a small model the vector
  * kernel takes three times as long for each.
@@ -117,11 +117,15 @@ export interface PrefillChunk {
   readonly end: number
 }
 
-/** The chunks that bring a sequence from `plan.reuseTokens` to all prompt tokens but the last. */
+/**
+ * The chunks that bring a sequence from `plan.reuseTokens` to where its first token is drawn. What
+ * is left of the prompt, its last token at least, is one short chunk: a call of its own for the
+ * last token would read all weights once more.
+ */
 export function planPrefill(plan: ResumePlan, promptTokens: number): readonly PrefillChunk[] {
   const chunks: PrefillChunk[] = []
   let start = plan.reuseTokens
-  while (start < promptTokens - 1) {
+  while (start < plan.tiledTokens || promptTokens - start > tailChunkTokensMax) {
     const end =
       start < plan.tiledTokens
         ? Math.min(start - (start % blockTokens) + blockTokens, plan.tiledTokens)

@@ -38,9 +38,11 @@ describe('ResidentSequence', () => {
     assert.ok(a && b && c)
     return [a, b, c]
   }
-  const prefill = (slot: ResidentSequence, tokens: readonly number[]): Promise<void> => {
+  /** All but the last. */
+  const prefill = async (slot: ResidentSequence, tokens: readonly number[]): Promise<void> => {
     const plan = planResume(slot.resident, tokens, { partition, isCuttable: true })
-    return slot.prefill(tokens, { plan, partition, signal })
+    const left = await slot.prefill(tokens, { plan, partition, signal })
+    await slot.evaluate(left.slice(0, -1))
   }
   let files = 0
   const saved = async (slot: ResidentSequence, tokenIds: readonly number[]): Promise<string> => {
@@ -49,12 +51,31 @@ describe('ResidentSequence', () => {
     assert.equal(await slot.save({ path, tokenIds }, partition), true)
     return path
   }
+  const layersOf = async (slot: ResidentSequence): Promise<unknown> =>
+    parseStateFile(await readFile(await saved(slot, []))).layers
   const blocks = async (slot: ResidentSequence, tokenIds: readonly number[]): Promise<Buffer[]> => {
     const state = parseStateFile(await readFile(await saved(slot, tokenIds)))
     return Array.from({ length: tokenIds.length / 128 }, (_, index) =>
       Buffer.from(cutBlock(state, index)),
     )
   }
+
+  it('sample() computes the end of a prompt as by itself, to the last bit', async () => {
+    const [a, b] = await open()
+    for (const length of [2, 20, 62, 63, 64, 129, 142, 191, 192, 300, 318]) {
+      const tokens = prompt.slice(0, length)
+      const options = { temperature: 0 }
+      await prefill(a, tokens)
+      const alone = await a.sample(tokens.slice(-1), options)
+      const plan = planResume(b.resident, tokens, { partition, isCuttable: true })
+      const left = await b.prefill(tokens, { plan, partition, signal })
+      const together = await b.sample(left, options)
+      const [first, second] = await Promise.all([a, b].map(slot => layersOf(slot)))
+      assert.deepEqual([together, second], [alone, first], `${length} tokens`)
+      await a.clear()
+      await b.clear()
+    }
+  })
 
   it('forkFrom() leaves true rows at once, whatever happens to the source next', async () => {
     const [a, b, c] = await open()

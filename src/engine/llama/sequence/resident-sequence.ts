@@ -69,31 +69,45 @@ export class ResidentSequence implements PoolSlot {
     if (this.#told.tokenIds.length > 0) listener(this.#told)
   }
 
-  /** Evaluates all prompt tokens but the last, from what the plan keeps. */
-  async prefill(promptTokens: readonly number[], options: PrefillOptions): Promise<void> {
+  /**
+   * Evaluates a prompt from what the plan keeps. Returns what is left for the first draw: one short
+   * chunk, the prompt's last token at least.
+   */
+  async prefill(
+    promptTokens: readonly number[],
+    options: PrefillOptions,
+  ): Promise<readonly number[]> {
     const { plan, partition, onTiled, signal } = options
     signal.throwIfAborted()
+    let evaluated = plan.reuseTokens
     try {
       await this.#cut(plan.reuseTokens)
       this.#partition = partition
       for (const { start, end } of planPrefill(plan, promptTokens.length)) {
         signal.throwIfAborted()
         await this.#evaluate(promptTokens.slice(start, end))
+        evaluated = end
         if (end > plan.tiledTokens) continue
         this.#tiledTokens = end
         onTiled?.(end - start)
       }
+      return promptTokens.slice(evaluated)
     } finally {
       this.#tell()
     }
   }
 
-  /** Evaluates a token and draws the next one. */
-  async sample(tokenId: number, options: SequenceEvaluateOptions): Promise<number> {
-    this.#assertRoom(1)
+  /** Evaluates tokens that another draw does not need. At most 63: see plan-resume.ts. */
+  async evaluate(tokenIds: readonly number[]): Promise<void> {
+    if (tokenIds.length > 0) await this.#evaluate(tokenIds)
+  }
+
+  /** Evaluates tokens, at most 63 (see plan-resume.ts), and draws the next one. */
+  async sample(tokenIds: readonly number[], options: SequenceEvaluateOptions): Promise<number> {
+    this.#assertRoom(tokenIds.length)
     return await this.#native(() =>
       this.#context.evaluate(async () => {
-        const drawn = await this.#sequence.evaluate(asTokens([tokenId]), options).next()
+        const drawn = await this.#sequence.evaluate(asTokens(tokenIds), options).next()
         assert(typeof drawn.value === 'number', 'A draw that may yield the end always yields')
         return drawn.value
       }),

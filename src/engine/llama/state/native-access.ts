@@ -76,7 +76,7 @@ export class NativeAccess implements NativeStateAccess {
     const partition = auditPartition
     if (before === undefined) await slot.clear()
     else await loadState(this.#loaded, slot, { ...before, partition })
-    // All tokens but the last of a prompt are prefilled: any token may stand at its end.
+    // The last token of a prompt is left for a draw: any may stand at its end.
     await resume(this.#loaded, slot, [...tokenIds, 0], { partition, signal })
     const isSaved = await slot.save({ path, tokenIds }, partition)
     if (isSaved) return

@@ -17,8 +17,8 @@ export interface ProbeOptions {
   readonly signal: AbortSignal
 }
 
-/** Two tokens, which every vocabulary has, and one that is not evaluated. */
-const probePrompt: readonly number[] = [0, 1, 0]
+/** Two tokens, which every vocabulary has. */
+const probePrompt: readonly number[] = [0, 1]
 const partition = 'probe'
 
 /**
@@ -39,7 +39,7 @@ export async function probeState(
   }
   const plan = { reuseTokens: 0, tiledTokens: 0 }
   try {
-    await slot.prefill(probePrompt, { plan, partition, signal })
+    await slot.evaluate(await slot.prefill(probePrompt, { plan, partition, signal }))
     const state = parseStateFile(await savedState(slot))
     if (state.sequences !== slots.length) return { unavailable: 'all sequences share one memory' }
     return { layout: layoutOf(state, facts.stateSettings), sequences: slots.length }

@@ -4,6 +4,7 @@ import type { StateLayout } from '../../../../key/state-layout.ts'
 import type { Clock } from '../../../../std/clock.ts'
 import type { TaskScope } from '../../../../std/task-scope.ts'
 import type { NativeStateOptions, StateFile } from '../../state/native-state.ts'
+import type { ReadyFile } from './ready-file.ts'
 import type { StateFolder } from './state-folder.ts'
 import type { StateThread } from './state-thread.ts'
 
@@ -13,6 +14,7 @@ export interface StateParts {
   readonly log: Log
   readonly scope: TaskScope
   readonly folder: StateFolder
+  readonly files: ReadyFile
   readonly thread: StateThread
 }
 
@@ -110,7 +112,7 @@ export class PreparedState {
 
   #drop(lent: LentFile | undefined): void {
     if (lent === undefined) return
-    this.#parts.folder.remove(lent.file.path)
+    this.#parts.files.remove(lent.file.path)
     lent.release()
   }
 }

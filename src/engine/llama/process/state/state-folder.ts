@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, sep } from 'node:path'
 import { OperationError } from '../../../../errors.ts'
 import type { Log } from '../../../../interface/log.ts'
 import type { Random } from '../../../../std/random.ts'
@@ -76,6 +76,10 @@ export class StateFolder {
       origin: 'store',
       retryable: true,
     })
+  }
+
+  isInMemory(path: string): boolean {
+    return this.#memoryRoot !== undefined && path.startsWith(join(this.#memoryRoot, sep))
   }
 
   /** Removes a file in the background. Of none that was never written, nothing. */

@@ -54,7 +54,7 @@ function someBlocks(): readonly BlockRows[] {
 const form = { layout, sequences: 4 }
 
 async function written(thread: StateThread, path: string): Promise<void> {
-  await thread.begin({ type: 'begin', path, form, tokenIds })
+  await thread.begin({ type: 'begin', isReady: false, path, form, tokenIds })
   await thread.place({ ...placing(path), from: 0, blocks: someBlocks() })
 }
 
@@ -71,7 +71,7 @@ describe('StateThread', () => {
     const whole = Buffer.concat(joinBlocks({ ...form, tokenIds, blocks }))
     assert.ok(readFileSync(path).equals(whole))
     const other = `${path}.other`
-    await thread.begin({ type: 'begin', path: other, form, tokenIds })
+    await thread.begin({ type: 'begin', isReady: false, path: other, form, tokenIds })
     for (const [from, rows] of [...blocks.entries()].reverse()) {
       await thread.place({ ...placing(other), from, blocks: [rows] })
     }
@@ -104,7 +104,7 @@ describe('StateThread', () => {
     writeFileSync(path, 'nonsense')
     await assert.rejects(thread.cut(job), { code: 'block_invalid' })
     const there = readFileSync(path)
-    const again = thread.begin({ type: 'begin', path, form, tokenIds })
+    const again = thread.begin({ type: 'begin', isReady: false, path, form, tokenIds })
     await assert.rejects(again, { code: 'engine_failed' }, 'writes over nothing')
     assert.deepEqual(readFileSync(path), there)
   })
@@ -121,7 +121,7 @@ describe('StateThread', () => {
     symlinkSync('/dev/full', path)
     await assert.rejects(place(someBlocks()), { code: 'engine_failed' })
     assert.equal(existsSync(path), false)
-    await thread.begin({ type: 'begin', path, form, tokenIds })
+    await thread.begin({ type: 'begin', isReady: false, path, form, tokenIds })
     await assert.rejects(place([new Uint8Array(7)]), { code: 'block_invalid' })
   })
 

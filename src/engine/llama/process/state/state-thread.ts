@@ -21,6 +21,8 @@ export interface CutJob {
 export interface BeginJob {
   readonly type: 'begin'
   readonly path: string
+  /** Whether a file is written over. */
+  readonly isReady: boolean
   readonly form: StateForm
   readonly tokenIds: readonly number[]
 }
@@ -32,7 +34,18 @@ export interface PlaceJob extends PlacedBlocks {
   readonly form: StateForm
 }
 
-export type StateJob = CutJob | BeginJob | PlaceJob
+/** Writes zeros into a file, which is made when there is none. */
+export interface ZeroJob {
+  readonly type: 'zero'
+  readonly path: string
+  /** Of the first zero. */
+  readonly start: number
+  readonly bytes: number
+  /** How long the file is then. */
+  readonly total: number
+}
+
+export type StateJob = CutJob | BeginJob | PlaceJob | ZeroJob
 
 export interface ToStateWorker {
   readonly id: number
@@ -87,7 +100,7 @@ export class StateThread {
   }
 
   /**
-   * Writes over no file. When it fails it leaves none behind.
+   * Writes over no file but a ready one. When it fails it leaves none behind.
    * @throws engine_failed (the file cannot be written), engine_busy
    */
   async begin(job: BeginJob): Promise<void> {
@@ -99,6 +112,11 @@ export class StateThread {
    * @throws block_invalid, engine_failed (the file cannot be written), engine_busy
    */
   async place(job: PlaceJob): Promise<void> {
+    await this.#run(job)
+  }
+
+  /** When it fails the file is gone. @throws engine_failed (it cannot be written), engine_busy */
+  async zero(job: ZeroJob): Promise<void> {
     await this.#run(job)
   }
 

@@ -66,6 +66,11 @@ export class StateTransfer implements StateAccess {
     })
   }
 
+  keepReady(bytesMax: number): void {
+    const bytes = stateFileBytes(this.#options, this.#options.contextTokens)
+    this.#components.files.keep(Math.min(bytes, bytesMax))
+  }
+
   residentTokens(tokenIds: readonly number[], partition: string): number {
     return this.#components.mirror.residentTokens(tokenIds, partition)
   }
@@ -107,7 +112,7 @@ export class StateTransfer implements StateAccess {
       if (!result.value) return undefined
       return await thread.cut({ type: 'cut', ...file, layout: this.layout, range })
     } finally {
-      this.#components.folder.remove(file.path)
+      this.#components.files.remove(file.path)
     }
   }
 
@@ -116,7 +121,7 @@ export class StateTransfer implements StateAccess {
     before: StateOffer,
     options: AbortOptions,
   ): Promise<BlockRows> {
-    const { clock, stopSignal, ask, folder, thread, recomputations } = this.#components
+    const { clock, stopSignal, ask, files, thread, recomputations } = this.#components
     const index = tokenIds.length / blockTokens - 1
     assert(Number.isInteger(index) && index >= 0, 'Whole blocks are recomputed')
     using linked = linkSignal(clock, [options.signal, stopSignal])
@@ -138,7 +143,7 @@ export class StateTransfer implements StateAccess {
       if (cut?.[0] === undefined) throw incomplete()
       return cut[0]
     } finally {
-      for (const path of paths) folder.remove(path)
+      for (const path of paths) files.remove(path)
       release()
     }
   }

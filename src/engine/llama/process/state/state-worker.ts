@@ -1,9 +1,18 @@
-import { closeSync, fstatSync, openSync, readSync, rmSync, writevSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  rmSync,
+  writevSync,
+} from 'node:fs'
 import { parentPort } from 'node:worker_threads'
 import { OperationError } from '../../../../errors.ts'
 import type { BlockRows } from '../../../../interface/kv-state.ts'
 import { blockBytes } from '../../../../key/state-layout.ts'
-import { stateFileBytesMax } from '../../../../limits.ts'
+import { KiB, stateFileBytesMax } from '../../../../limits.ts'
 import { assert, unreachable } from '../../../../std/assert.ts'
 import {
   cutBlock,
@@ -11,6 +20,7 @@ import {
   parseStateFile,
   placeBlocks,
   placeHeaders,
+  stateFileBytes,
 } from '../../../state-file/state-file.ts'
 import { errorMessageOf } from '../error-message.ts'
 import type {
@@ -20,7 +30,12 @@ import type {
   PlaceJob,
   StateJob,
   ToStateWorker,
+  ZeroJob,
 } from './state-thread.ts'
+
+const openOrMake = constants.O_RDWR | constants.O_CREAT
+const ownerOnly = 0o600
+const zeros = new Uint8Array(256 * KiB)
 
 /** The thread that `state-thread.ts` starts: one job after the other, each answered once. */
 function main(): void {
@@ -44,6 +59,8 @@ function run(job: StateJob): readonly BlockRows[] | undefined {
       return begin(job)
     case 'place':
       return place(job)
+    case 'zero':
+      return zero(job)
     default:
       return unreachable(job)
   }
@@ -65,10 +82,15 @@ function cut({ path, layout, tokenIds, range }: CutJob): readonly BlockRows[] | 
   return blocks
 }
 
-function begin({ path, form, tokenIds }: BeginJob): undefined {
+function begin({ path, isReady, form, tokenIds }: BeginJob): undefined {
   const headers = placeHeaders(form, tokenIds)
-  // Writes over nothing: where there is a file already it stays as it is.
-  writeTo(path, openSync(path, 'wx', 0o600), headers)
+  if (isReady) {
+    const file = openSync(path, openOrMake, ownerOnly)
+    writeTo(path, file, headers, { length: stateFileBytes(form, tokenIds.length) })
+  } else {
+    // Writes over nothing: where there is a file already it stays as it is.
+    writeTo(path, openSync(path, 'wx', ownerOnly), headers)
+  }
 }
 
 function place({ path, form, ...what }: PlaceJob): undefined {
@@ -76,9 +98,21 @@ function place({ path, form, ...what }: PlaceJob): undefined {
   writeTo(path, openSync(path, 'r+'), rows)
 }
 
-/** Closes the file, and removes it when it cannot be written. */
-function writeTo(path: string, file: number, placed: readonly PlacedPieces[]): void {
+function zero({ path, start, bytes, total }: ZeroJob): undefined {
+  const pieces: Uint8Array[] = []
+  for (let left = bytes; left > 0; left -= zeros.length) pieces.push(zeros.subarray(0, left))
+  writeTo(path, openSync(path, openOrMake, ownerOnly), [{ start, pieces }], { length: total })
+}
+
+/** Closes the file, and removes it when it cannot be written. `length`: that it is given first. */
+function writeTo(
+  path: string,
+  file: number,
+  placed: readonly PlacedPieces[],
+  { length }: { readonly length?: number } = {},
+): void {
   try {
+    if (length !== undefined) ftruncateSync(file, length)
     writePlaced(file, placed)
   } catch (error) {
     rmSync(path, { force: true })

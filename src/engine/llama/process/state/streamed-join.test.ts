@@ -6,9 +6,11 @@ import { describe, it, type TestContext } from 'node:test'
 import type { BlockRows } from '../../../../interface/kv-state.ts'
 import { silentLog } from '../../../../interface/log.ts'
 import { blockBytes, blockTokens } from '../../../../key/state-layout.ts'
+import { systemClock } from '../../../../std/clock.ts'
 import { systemRandom } from '../../../../std/random.ts'
 import { TaskScope } from '../../../../std/task-scope.ts'
 import { joinBlocks } from '../../../state-file/state-file.ts'
+import { ReadyFile } from './ready-file.ts'
 import { StateFolder } from './state-folder.ts'
 import { StateThread } from './state-thread.ts'
 import { StreamedJoin, type StreamedJoinComponents } from './streamed-join.ts'
@@ -83,7 +85,8 @@ function subject(test: TestContext): Subject {
     const names = readdirSync(root, { recursive: true, encoding: 'utf8' })
     return names.filter(name => name.endsWith('.state'))
   }
-  const parts = { scope, folder, thread: watch }
+  const ready = new ReadyFile({ clock: systemClock, log: silentLog, scope, folder, thread })
+  const parts = { scope, files: ready, thread: watch }
   return { ...watch, parts, thread, root, files }
 }
 
@@ -100,7 +103,7 @@ describe('StreamedJoin', () => {
     assert.deepEqual(file.tokenIds, tokenIds)
     assert.ok(readFileSync(file.path).equals(whole))
     assert.deepEqual(jobs, [1, 1, 1, 1, 1])
-    parts.folder.remove(file.path)
+    parts.files.remove(file.path)
     assert.deepEqual(await files(), [])
   })
 

@@ -4,11 +4,11 @@ import { assert } from '../../../../std/assert.ts'
 import type { TaskScope } from '../../../../std/task-scope.ts'
 import { type StateForm, stateFileBytes } from '../../../state-file/state-file.ts'
 import type { StateFile } from '../../state/native-state.ts'
-import type { StateFolder } from './state-folder.ts'
+import type { ReadyFile } from './ready-file.ts'
 import type { StateThread } from './state-thread.ts'
 
 export interface StreamedJoinComponents {
-  readonly folder: Pick<StateFolder, 'fileFor' | 'remove'>
+  readonly files: Pick<ReadyFile, 'fileFor' | 'remove'>
   readonly thread: Pick<StateThread, 'begin' | 'place'>
   /** Owns the end of a file that nobody waits for. */
   readonly scope: TaskScope
@@ -89,12 +89,12 @@ export class StreamedJoin {
   }
 
   async #begin(): Promise<string> {
-    const { folder, thread } = this.#parts
+    const { files, thread } = this.#parts
     const [form, tokenIds] = [this.#form, this.#tokenIds]
-    const path = await folder.fileFor(stateFileBytes(form, tokenIds.length))
+    const { path, isReady } = await files.fileFor(stateFileBytes(form, tokenIds.length))
     // Known before it is there: nothing is removed while it is being made.
     this.#path = path
-    await thread.begin({ type: 'begin', path, form, tokenIds })
+    await thread.begin({ type: 'begin', path, isReady, form, tokenIds })
     return path
   }
 
@@ -107,7 +107,7 @@ export class StreamedJoin {
   }
 
   #remove(): void {
-    if (this.#path !== undefined) this.#parts.folder.remove(this.#path)
+    if (this.#path !== undefined) this.#parts.files.remove(this.#path)
     this.#path = undefined
   }
 }

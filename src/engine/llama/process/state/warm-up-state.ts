@@ -24,6 +24,6 @@ export async function warmUpState(
     const range = { from: 0, to: 1 }
     await parts.thread.cut({ type: 'cut', path, layout: form.layout, tokenIds, range })
   } finally {
-    parts.folder.remove(path)
+    parts.files.remove(path)
   }
 }

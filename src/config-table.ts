@@ -156,7 +156,7 @@ export const settings: { readonly [name in SettingName]: Setting } = {
   kvMemory: {
     kind: 'bytes',
     default: 256 * MiB,
-    help: 'most memory for KV state outside the engine',
+    help: 'most memory for open KV state outside the engine (0: none is kept, or made ready)',
   },
   kvShared: {
     kind: 'bytes',

@@ -528,8 +528,8 @@ export const shardStallMs = 5_000
 /** Pieces in which a shard is sent: those of the direct path. */
 export const shardPieceBytes: number = MiB
 /**
- * Memory that is kept ready for blocks that will come: 2,000 tokens of a small model's, of which a
- * node that gives prompts back at once has to have some. Only where blocks are large.
+ * Memory that is kept ready for blocks that will come, and again as a state file: a prompt of 2,000
+ * tokens of a model of 135 M parameters. Only where blocks are large.
  */
 export const readyMemoryBytesMax: number = 48 * MiB
 /** It is made ready when nothing was taken for so long. */

@@ -7,7 +7,7 @@ import {
   touchedAtOnceBytes,
 } from '../limits.ts'
 import type { Clock } from '../std/clock.ts'
-import type { TaskScope } from '../std/task-scope.ts'
+import { IdleWork, type TaskScope } from '../std/task-scope.ts'
 import { afterThisTurn } from '../std/turn.ts'
 
 export interface BlockMemoryComponents {
@@ -32,15 +32,16 @@ export class BlockMemory {
   readonly #ready = new Map<number, Uint8Array[]>()
   /** The same of any size, given back, oldest first. */
   #spare: Uint8Array[] = []
-  #isFilling = false
+  readonly #filling: IdleWork
   #isClosed = false
-  #cancelFill: () => void = () => undefined
   #cancelTrim: () => void = () => undefined
 
   /** @param bytesMax that may be kept ready: `readyMemoryBytesMax`, or less */
   constructor(components: BlockMemoryComponents, bytesMax: number = readyMemoryBytesMax) {
     this.#parts = components
     this.#readyBytesMax = Math.min(bytesMax, readyMemoryBytesMax)
+    const options = { task: 'make memory for blocks ready', idleMs: readyMemoryIdleMs }
+    this.#filling = new IdleWork(components, options, signal => this.#fill(signal))
   }
 
   /** Memory of so many bytes, with anything in it. */
@@ -66,13 +67,13 @@ export class BlockMemory {
   keepReady(bytes: number): void {
     if (!this.#ready.has(bytes)) this.#ready.set(bytes, [])
     for (const [size, pieces] of this.#ready) pieces.splice(this.#countOf(size))
-    this.#fillSoon()
+    this.#filling.now()
   }
 
   /** Keeps nothing from now on. */
   close(): void {
     this.#isClosed = true
-    this.#cancelFill()
+    this.#filling.close()
     this.#cancelTrim()
     this.#ready.clear()
     this.#spare = []
@@ -81,7 +82,7 @@ export class BlockMemory {
   #takeReady(bytes: number): Uint8Array | undefined {
     const size = [...this.#ready.keys()].find(size => fits(size, bytes))
     if (size === undefined) return undefined
-    this.#fillLater()
+    this.#filling.later()
     return this.#ready.get(size)?.pop()
   }
 
@@ -90,27 +91,13 @@ export class BlockMemory {
     return Math.floor(this.#readyBytesMax / this.#ready.size / bytes)
   }
 
-  /** Behind the last of many that are taken. */
-  #fillLater(): void {
-    this.#cancelFill()
-    this.#cancelFill = this.#parts.clock.after(readyMemoryIdleMs, () => this.#fillSoon())
-  }
-
-  #fillSoon(): void {
-    if (this.#isClosed || this.#isFilling) return
-    this.#isFilling = true
-    this.#parts.scope.spawn('make memory for blocks ready', async signal => {
-      try {
-        for (let size = this.#short(); size !== undefined; size = this.#short()) {
-          const memory = new Uint8Array(new SharedArrayBuffer(size))
-          await touch(memory)
-          if (signal.aborted) return
-          this.#ready.get(size)?.push(memory)
-        }
-      } finally {
-        this.#isFilling = false
-      }
-    })
+  async #fill(signal: AbortSignal): Promise<void> {
+    for (let size = this.#short(); size !== undefined; size = this.#short()) {
+      const memory = new Uint8Array(new SharedArrayBuffer(size))
+      await touch(memory)
+      if (signal.aborted) return
+      this.#ready.get(size)?.push(memory)
+    }
   }
 
   /** A size of which a piece is missing, and may be made. */

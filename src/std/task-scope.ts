@@ -1,3 +1,5 @@
+import type { Clock } from './clock.ts'
+
 /**
  * Owner of background work: no promise runs without one. `close` aborts the running tasks and, when
  * it returns, none of them is alive.
@@ -38,5 +40,61 @@ export class TaskScope {
   async close(): Promise<void> {
     this.#controller.abort(new DOMException('The scope was closed', 'AbortError'))
     await this.drain()
+  }
+}
+
+export interface IdleWorkOptions {
+  /** What the scope calls it. */
+  readonly task: string
+  readonly idleMs: number
+}
+
+/** Background work for when nothing has happened for a while: one run at a time. */
+export class IdleWork {
+  readonly #parts: { readonly clock: Clock; readonly scope: TaskScope }
+  readonly #options: IdleWorkOptions
+  readonly #work: (signal: AbortSignal) => Promise<void>
+  #isRunning = false
+  #isClosed = false
+  #cancel: () => void = () => undefined
+
+  constructor(
+    parts: { readonly clock: Clock; readonly scope: TaskScope },
+    options: IdleWorkOptions,
+    work: (signal: AbortSignal) => Promise<void>,
+  ) {
+    this.#parts = parts
+    this.#options = options
+    this.#work = work
+  }
+
+  get isRunning(): boolean {
+    return this.#isRunning
+  }
+
+  /** Something happened: it runs `idleMs` after the last time. */
+  later(): void {
+    if (this.#isClosed) return
+    this.#cancel()
+    this.#cancel = this.#parts.clock.after(this.#options.idleMs, () => this.now())
+  }
+
+  /** Runs it, unless it runs already. */
+  now(): void {
+    if (this.#isClosed || this.#isRunning) return
+    this.#isRunning = true
+    this.#parts.scope.spawn(this.#options.task, async signal => {
+      try {
+        await this.#work(signal)
+      } finally {
+        this.#isRunning = false
+      }
+    })
+  }
+
+  /** It does not begin any more; what runs is the scope's to end. */
+  close(): void {
+    this.#isClosed = true
+    this.#cancel()
   }
 }

@@ -6,7 +6,7 @@ import {
   touchedAtOnceBytes,
 } from '../../../../limits.ts'
 import type { Clock } from '../../../../std/clock.ts'
-import type { TaskScope } from '../../../../std/task-scope.ts'
+import { IdleWork, type TaskScope } from '../../../../std/task-scope.ts'
 import type { StateFolder } from './state-folder.ts'
 import type { StateThread } from './state-thread.ts'
 
@@ -39,12 +39,13 @@ export class ReadyFile {
   readonly #lent = new Map<string, number>()
   /** One that is not in use any more. */
   #used: string | undefined
-  #isFilling = false
+  readonly #filling: IdleWork
   #isClosed = false
-  #cancelFill: () => void = () => undefined
 
   constructor(components: ReadyFileComponents) {
     this.#parts = components
+    const options = { task: 'make a state file ready', idleMs: readyMemoryIdleMs }
+    this.#filling = new IdleWork(components, options, () => this.#fill())
   }
 
   /** Keeps a file of so many bytes, or more, ready from now on. */
@@ -53,7 +54,7 @@ export class ReadyFile {
     this.#bytes = bytes
     this.#used ??= this.#ready?.path
     this.#ready = undefined
-    this.#fillSoon()
+    this.#filling.now()
   }
 
   /** For a file of about so many bytes. @throws store_failed, when there is no room for it */
@@ -63,7 +64,7 @@ export class ReadyFile {
     if (bytes <= blockInlineBytesMax) return { path: await folder.fileFor(bytes), isReady: false }
     const ready = this.#ready
     this.#ready = undefined
-    this.#fillLater()
+    this.#filling.later()
     if (ready !== undefined) {
       if (await this.#hasRoom(bytes - ready.bytes)) {
         this.#lent.set(ready.path, bytes)
@@ -79,10 +80,11 @@ export class ReadyFile {
     const bytes = this.#lent.get(path)
     this.#lent.delete(path)
     const isOfUse = bytes !== undefined && bytes <= 2 * this.#bytes && !this.#isClosed
-    const isMissing = this.#ready === undefined && this.#used === undefined && !this.#isFilling
+    const isMissing =
+      this.#ready === undefined && this.#used === undefined && !this.#filling.isRunning
     if (isOfUse && isMissing) {
       this.#used = path
-      this.#fillLater()
+      this.#filling.later()
     } else {
       this.#parts.folder.remove(path)
     }
@@ -91,34 +93,17 @@ export class ReadyFile {
   /** Makes nothing ready from now on. What there is goes with its folder. */
   close(): void {
     this.#isClosed = true
-    this.#cancelFill()
+    this.#filling.close()
   }
 
   async #hasRoom(bytes: number): Promise<boolean> {
     const { folder } = this.#parts
+    // That there is room nowhere is told when a new file is asked for.
     return bytes <= 0 || folder.isInMemory(await folder.fileFor(bytes).catch(() => ''))
   }
 
-  /** Behind the last of many. */
-  #fillLater(): void {
-    if (this.#isClosed || this.#bytes === 0) return
-    this.#cancelFill()
-    this.#cancelFill = this.#parts.clock.after(readyMemoryIdleMs, () => this.#fillSoon())
-  }
-
-  #fillSoon(): void {
-    if (this.#isClosed || this.#isFilling || this.#ready !== undefined) return
-    this.#isFilling = true
-    this.#parts.scope.spawn('make a state file ready', async () => {
-      try {
-        await this.#fill()
-      } finally {
-        this.#isFilling = false
-      }
-    })
-  }
-
   async #fill(): Promise<void> {
+    if (this.#bytes === 0 || this.#ready !== undefined) return
     const { folder, thread, log } = this.#parts
     let path = this.#used
     this.#used = undefined
